@@ -1,0 +1,34 @@
+// Bindings of gram.hpp.
+#include "lazygram/gram.hpp"
+
+#include "bindings/bind.hpp"
+
+namespace lazygram::bindings {
+
+void bind_gram(py::module_& module) {
+  module.def("coactivation_counts", [](const py::array& a, const py::array& b, const py::array& out,
+                                       int threads, const py::object& progress) {
+    const ConstPatternsView va = matrix<const std::uint64_t>(a, "patterns");
+    const ConstPatternsView vb = matrix<const std::uint64_t>(b, "other");
+    const MatrixView<std::int64_t> counts = matrix<std::int64_t>(out, "out");
+    require(counts.rows == va.rows && counts.cols == vb.rows, "out: wrong shape");
+    const RunOptions options = run_options(threads, progress);
+    const py::gil_scoped_release release;
+    coactivation_counts(va, vb, counts, options);
+  });
+  module.def("gram_finite", [](const py::array& a, const py::array& X1, const py::array& b,
+                               const py::array& X2, std::int64_t width, const py::array& out,
+                               int threads, const py::object& progress) {
+    const ConstPatternsView va = matrix<const std::uint64_t>(a, "patterns");
+    const ConstPatternsView vb = matrix<const std::uint64_t>(b, "other");
+    const ConstMatrixView<double> x1 = matrix<const double>(X1, "X");
+    const ConstMatrixView<double> x2 = matrix<const double>(X2, "X2");
+    const MatrixView<double> gram = matrix<double>(out, "out");
+    require(gram.rows == va.rows && gram.cols == vb.rows, "out: wrong shape");
+    const RunOptions options = run_options(threads, progress);
+    const py::gil_scoped_release release;
+    gram_finite(va, x1, vb, x2, width, gram, options);
+  });
+}
+
+}  // namespace lazygram::bindings

@@ -1,0 +1,3 @@
+// Normals from Philox at level avx2: see normals.inl.
+#define LAZYGRAM_LEVEL avx2
+#include "philox/normals.inl"

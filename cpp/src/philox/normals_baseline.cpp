@@ -1,0 +1,3 @@
+// Normals from Philox at level baseline: see normals.inl.
+#define LAZYGRAM_LEVEL baseline
+#include "philox/normals.inl"
