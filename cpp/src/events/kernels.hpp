@@ -1,0 +1,56 @@
+// Per-level kernels of event-driven descent: masked sums of bit rows, list scans, the pass over K and C.
+//
+// Bit rows are neuron-major: bit i of a row is M_ri. Every sum has a fixed number of partial sums (lane
+// l takes the terms i with i % lanes == l) and a fixed reduction, without fused multiply-adds, so all levels
+// return the same bits.
+//
+// Cost per call, n examples: a masked sum n/16 (float) or n/8 (double) vector additions at AVX-512, its
+// loads from the level-1 cache; a row update n/32; a scan 1/16 compare per key.
+#pragma once
+
+#include <cstdint>
+
+namespace lazygram {
+
+// Sums of one row of the pass: with t_i = K_ji g_i, drift = sum C_ji t_i, up = sum max(t_i, 0),
+// down = sum max(-t_i, 0).
+struct RowSums {
+  double drift, up, down;
+};
+
+// Values that a whole 64-bit word of a bit row addresses; vectors are padded to it with zeros.
+inline constexpr std::int64_t kWordLanes = 64;
+
+struct EventKernels {
+  // out[e] = sum over set bits i of row ids[e] (words words, row stride `stride` words) of v[i].
+  void (*masked_sums_float)(const std::uint64_t* bits, std::int64_t stride, std::int64_t words,
+                            const std::uint32_t* ids, std::int64_t count, const float* v, float* out);
+  void (*masked_sums_double)(const std::uint64_t* bits, std::int64_t stride, std::int64_t words,
+                             const std::uint32_t* ids, std::int64_t count, const double* v, double* out);
+  // acc[i] += sign where bit i is set, i < 64 words.
+  void (*add_row)(const std::uint64_t* row, std::int64_t words, std::int16_t sign, std::int16_t* acc);
+  // Positions p in [begin, end) with low <= keys[p] <= high, ascending; out has room for end - begin + 16.
+  std::int64_t (*scan)(const float* keys, std::int64_t begin, std::int64_t end, float low, float high,
+                       std::uint32_t* out);
+  // Positions k < count with |z[k]| < limit and their values; both outputs have room for count + 16.
+  std::int64_t (*select_float)(const float* z, std::int64_t count, float limit, std::uint16_t* position,
+                               float* value);
+  std::int64_t (*select_double)(const double* z, std::int64_t count, double limit,
+                                std::uint16_t* position, double* value);
+  // count is a multiple of 16.
+  RowSums (*row_sums)(const double* k, const std::int32_t* c, const double* g, std::int64_t count);
+};
+
+namespace baseline {
+extern const EventKernels event_kernels;
+}
+namespace avx2 {
+extern const EventKernels event_kernels;
+}
+namespace avx512 {
+extern const EventKernels event_kernels;
+}
+
+const EventKernels& event_kernels();  // those of the level in use
+
+}  // namespace lazygram

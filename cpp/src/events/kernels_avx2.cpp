@@ -1,0 +1,70 @@
+// Kernels of kernels.hpp at level avx2: bits become lane masks by broadcast, AND with one bit per lane, compare.
+#include <immintrin.h>
+
+#include <cstdint>
+
+#include "events/kernels.hpp"
+
+#define LAZYGRAM_LEVEL avx2
+
+namespace lazygram::LAZYGRAM_LEVEL {
+namespace {
+
+template <typename T>
+struct Lanes;
+
+template <>
+struct Lanes<float> {
+  __m256 s[8] = {};
+  void add(std::uint64_t word, const float* v) {
+    const __m256i lane = _mm256_setr_epi32(1, 2, 4, 8, 16, 32, 64, 128);
+    for (int q = 0; q < 8; ++q) {
+      const __m256i byte = _mm256_set1_epi32(static_cast<int>(word >> (8 * q)));
+      const __m256i mask = _mm256_cmpeq_epi32(_mm256_and_si256(byte, lane), lane);
+      s[q] = _mm256_add_ps(s[q], _mm256_and_ps(_mm256_castsi256_ps(mask), _mm256_load_ps(v + 8 * q)));
+    }
+  }
+  void store(float* out) const {
+    for (int q = 0; q < 8; ++q) _mm256_store_ps(out + 8 * q, s[q]);
+  }
+};
+
+template <>
+struct Lanes<double> {
+  __m256d s[8] = {};
+  void add(std::uint64_t word, const double* v) {
+    const __m256i lane = _mm256_setr_epi64x(1, 2, 4, 8);
+    for (int half = 0; half < 2; ++half) {
+      for (int q = 0; q < 8; ++q) {
+        const int at = 32 * half + 4 * q;
+        const __m256i nibble = _mm256_set1_epi64x(static_cast<long long>(word >> at));
+        const __m256i mask = _mm256_cmpeq_epi64(_mm256_and_si256(nibble, lane), lane);
+        s[q] = _mm256_add_pd(s[q], _mm256_and_pd(_mm256_castsi256_pd(mask), _mm256_load_pd(v + at)));
+      }
+    }
+  }
+  void store(double* out) const {
+    for (int q = 0; q < 8; ++q) _mm256_store_pd(out + 4 * q, s[q]);
+  }
+};
+
+void add_row(const std::uint64_t* row, std::int64_t words, std::int16_t sign, std::int16_t* acc) {
+  const __m256i lane =
+      _mm256_setr_epi16(1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096, 8192, 16384,
+                        static_cast<short>(0x8000));
+  const __m256i one = _mm256_set1_epi16(sign);
+  for (std::int64_t w = 0; w < words; ++w) {
+    for (int q = 0; q < 4; ++q) {
+      auto* const at = reinterpret_cast<__m256i*>(acc + 64 * w + 16 * q);
+      const __m256i part = _mm256_set1_epi16(static_cast<short>(row[w] >> (16 * q)));
+      const __m256i mask = _mm256_cmpeq_epi16(_mm256_and_si256(part, lane), lane);
+      _mm256_store_si256(at, _mm256_add_epi16(_mm256_load_si256(at), _mm256_and_si256(mask, one)));
+    }
+  }
+}
+
+}  // namespace
+}  // namespace lazygram::LAZYGRAM_LEVEL
+
+#include "events/kernels_scalar.inl"
+#include "events/kernels.inl"

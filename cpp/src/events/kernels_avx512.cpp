@@ -1,0 +1,123 @@
+// Kernels of kernels.hpp at level avx512: a mask register is eight, sixteen or thirty-two bits of the row.
+//
+//   VADDPS/PD zmm{k}   one per cycle (two on cores with full-width units), latency 3-4: four accumulators
+//   VPADDW zmm{k}      thirty-two counters per instruction
+//   VPCOMPRESSD        to a register; the form that stores to memory is microcoded on Zen 4 and avoided
+#include <immintrin.h>
+
+#include <cstdint>
+
+#include "events/kernels.hpp"
+
+#define LAZYGRAM_LEVEL avx512
+
+namespace lazygram::LAZYGRAM_LEVEL {
+namespace {
+
+template <typename T>
+struct Lanes;
+
+template <>
+struct Lanes<float> {
+  __m512 s[4] = {_mm512_setzero_ps(), _mm512_setzero_ps(), _mm512_setzero_ps(), _mm512_setzero_ps()};
+  void add(std::uint64_t word, const float* v) {
+    for (int q = 0; q < 4; ++q) {
+      s[q] = _mm512_mask_add_ps(s[q], static_cast<__mmask16>(word >> (16 * q)), s[q],
+                                _mm512_load_ps(v + 16 * q));
+    }
+  }
+  void store(float* out) const {
+    for (int q = 0; q < 4; ++q) _mm512_store_ps(out + 16 * q, s[q]);
+  }
+};
+
+template <>
+struct Lanes<double> {
+  __m512d s[4] = {_mm512_setzero_pd(), _mm512_setzero_pd(), _mm512_setzero_pd(), _mm512_setzero_pd()};
+  void add(std::uint64_t word, const double* v) {
+    for (int half = 0; half < 2; ++half) {
+      for (int q = 0; q < 4; ++q) {
+        const int at = 32 * half + 8 * q;
+        s[q] = _mm512_mask_add_pd(s[q], static_cast<__mmask8>(word >> at), s[q],
+                                  _mm512_load_pd(v + at));
+      }
+    }
+  }
+  void store(double* out) const {
+    for (int q = 0; q < 4; ++q) _mm512_store_pd(out + 8 * q, s[q]);
+  }
+};
+
+void add_row(const std::uint64_t* row, std::int64_t words, std::int16_t sign, std::int16_t* acc) {
+  const __m512i one = _mm512_set1_epi16(sign);
+  for (std::int64_t w = 0; w < words; ++w) {
+    for (int half = 0; half < 2; ++half) {
+      std::int16_t* const at = acc + 64 * w + 32 * half;
+      const __m512i old = _mm512_load_si512(at);
+      const auto mask = static_cast<__mmask32>(row[w] >> (32 * half));
+      _mm512_store_si512(at, _mm512_mask_add_epi16(old, mask, old, one));
+    }
+  }
+}
+
+std::int64_t scan(const float* keys, std::int64_t begin, std::int64_t end, float low, float high,
+                  std::uint32_t* out) {
+  const __m512 lo = _mm512_set1_ps(low), hi = _mm512_set1_ps(high);
+  __m512i position = _mm512_add_epi32(
+      _mm512_set1_epi32(static_cast<int>(begin)),
+      _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15));
+  const __m512i step = _mm512_set1_epi32(16);
+  std::int64_t found = 0;
+  for (std::int64_t p = begin; p < end; p += 16, position = _mm512_add_epi32(position, step)) {
+    const auto inside = static_cast<__mmask16>(end - p >= 16 ? 0xFFFF : (1 << (end - p)) - 1);
+    const __m512 key = _mm512_maskz_loadu_ps(inside, keys + p);
+    __mmask16 due = _mm512_mask_cmp_ps_mask(inside, key, lo, _CMP_GE_OQ);
+    due = _mm512_mask_cmp_ps_mask(due, key, hi, _CMP_LE_OQ);
+    if (!due) continue;
+    _mm512_storeu_si512(out + found, _mm512_maskz_compress_epi32(due, position));
+    found += __builtin_popcount(due);
+  }
+  return found;
+}
+
+inline __m512 load(const float* z, __mmask16 inside) { return _mm512_maskz_loadu_ps(inside, z); }
+inline __m512d load(const double* z, __mmask16 inside) {
+  return _mm512_maskz_loadu_pd(static_cast<__mmask8>(inside), z);
+}
+inline __mmask16 below(__m512 z, __mmask16 inside, float limit) {
+  return _mm512_mask_cmp_ps_mask(inside, _mm512_abs_ps(z), _mm512_set1_ps(limit), _CMP_LT_OQ);
+}
+inline __mmask16 below(__m512d z, __mmask16 inside, double limit) {
+  return _mm512_mask_cmp_pd_mask(static_cast<__mmask8>(inside), _mm512_abs_pd(z),
+                                 _mm512_set1_pd(limit), _CMP_LT_OQ);
+}
+inline void compress(float* out, __mmask16 mask, __m512 value) {
+  _mm512_storeu_ps(out, _mm512_maskz_compress_ps(mask, value));
+}
+inline void compress(double* out, __mmask16 mask, __m512d value) {
+  _mm512_storeu_pd(out, _mm512_maskz_compress_pd(static_cast<__mmask8>(mask), value));
+}
+
+template <typename T>
+std::int64_t select(const T* z, std::int64_t count, T limit, std::uint16_t* position, T* value) {
+  constexpr int step = 64 / sizeof(T);
+  const __m512i lane = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+  std::int64_t found = 0;
+  for (std::int64_t k = 0; k < count; k += step) {
+    const auto inside = static_cast<__mmask16>(count - k >= 16 ? 0xFFFF : (1 << (count - k)) - 1);
+    const auto values = load(z + k, inside);
+    const __mmask16 mask = below(values, inside, limit);
+    if (!mask) continue;
+    const __m512i at = _mm512_add_epi32(lane, _mm512_set1_epi32(static_cast<int>(k)));
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(position + found),
+                        _mm512_cvtepi32_epi16(_mm512_maskz_compress_epi32(mask, at)));
+    compress(value + found, mask, values);
+    found += __builtin_popcount(mask);
+  }
+  return found;
+}
+
+}  // namespace
+}  // namespace lazygram::LAZYGRAM_LEVEL
+
+#include "events/kernels.inl"
