@@ -281,16 +281,32 @@ void EventState<T>::update_counts(const RunOptions& options) {
     }
     counter.flush();
   });
-  // C += (D + D^T) / 2 by blocks of rows; a column without flips has a zero row in D and an even column.
-  constexpr std::int64_t edge = 16;  // one cache line of a row of D
-  parallel_tiles(ceil_div(columns, edge), options, [&](std::int64_t block, int) {
-    const std::int64_t j0 = block * edge, j1 = std::min(columns, j0 + edge);
-    for (std::int64_t i = 0; i < n; ++i) {
-      const bool across = !flips[i].neuron.empty();
+  // C += (D + D^T) / 2 tile by tile, D^T through a small square; a column without flips has a zero row in D,
+  // and what the others hold for it is even.
+  std::vector<char> flipped(slots, 0);
+  for (std::int64_t j = 0; j < columns; ++j) flipped[slot(j)] = !flips[j].neuron.empty();
+  constexpr std::int64_t edge = 64;
+  parallel_tiles(words, options, [&](std::int64_t block, int) {
+    const bool test = block >= example_words;
+    const std::int64_t j0 = test ? n + edge * (block - example_words) : edge * block;
+    const std::int64_t j1 = std::min(j0 + edge, test ? columns : n);
+    const bool down = std::any_of(&flipped[edge * block], &flipped[edge * block] + edge, [](char f) { return f; });
+    alignas(64) std::int32_t square[edge][edge];
+    for (std::int64_t i0 = 0; i0 < row; i0 += edge) {
+      const bool across = std::any_of(&flipped[i0], &flipped[i0] + edge, [](char f) { return f; });
+      if (!down && !across) continue;
+      for (std::int64_t i = 0; i < edge; ++i) {
+        if (!flipped[i0 + i]) {
+          for (std::int64_t j = 0; j < edge; ++j) square[j][i] = 0;
+        } else {
+          const std::int32_t* const from = D.data() + (i0 + i) * slots + edge * block;
+          for (std::int64_t j = 0; j < edge; ++j) square[j][i] = from[j];
+        }
+      }
       for (std::int64_t j = j0; j < j1; ++j) {
-        std::int32_t twice = across ? D[i * slots + slot(j)] : 0;
-        if (!flips[j].neuron.empty()) twice += D[j * slots + i];
-        C[j * row + i] += twice / 2;
+        const std::int32_t* const own = D.data() + j * slots + i0;
+        std::int32_t* const c = C.data() + j * row + i0;
+        for (std::int64_t i = 0; i < edge; ++i) c[i] += (own[i] + square[j - j0][i]) / 2;
       }
     }
   });
@@ -350,9 +366,9 @@ bool EventState<T>::step(const double* rho, double step_size, const RunOptions& 
       rebuild_counts(quiet);
       ++stats.rebuilds;
     }
-    for (std::int64_t j = 0; j < columns; ++j) {
+    parallel_tiles(columns, quiet, [&](std::int64_t j, int) {
       if (!flips[j].neuron.empty()) std::fill_n(D.data() + j * 64 * words, 64 * words, 0);
-    }
+    });
     stats.counts += watch.seconds();
   }
   S.swap(next.S);
