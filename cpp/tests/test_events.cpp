@@ -426,6 +426,7 @@ TEST(interruption_keeps_the_state_before_the_step) {
   run(engine, p, 3, 0.5, 1);
   run(twin, p, 3, 0.5, 1);
   RunOptions interrupting;
+  interrupting.threads = 1;
   interrupting.poll_interval = 0;
   interrupting.poll = [](std::int64_t, std::int64_t) { return true; };
   CHECK_THROWS(engine.step(residual(engine, p.y).data(), 20.0, interrupting), Interrupted);

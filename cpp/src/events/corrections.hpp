@@ -30,13 +30,16 @@ class Corrections {
     if (!size) return 0.0;
     const double* const value = list.values;
     const auto* const index = reinterpret_cast<const std::uint32_t*>(value + list.capacity);
-    double s[4] = {};
+    double s0 = 0, s1 = 0, s2 = 0, s3 = 0;
     std::uint32_t e = 0;
     for (; e + 4 <= size; e += 4) {
-      for (int l = 0; l < 4; ++l) s[l] += k[index[e + l]] * value[e + l];
+      s0 += k[index[e]] * value[e];
+      s1 += k[index[e + 1]] * value[e + 1];
+      s2 += k[index[e + 2]] * value[e + 2];
+      s3 += k[index[e + 3]] * value[e + 3];
     }
-    for (int l = 0; e < size; ++e, ++l) s[l] += k[index[e]] * value[e];
-    return (s[0] + s[2]) + (s[1] + s[3]);
+    for (; e < size; ++e) s0 += k[index[e]] * value[e];
+    return (s0 + s2) + (s1 + s3);
   }
   void prefetch_header(std::int64_t neuron) const { __builtin_prefetch(&lists_[neuron]); }
   void prefetch_values(std::int64_t neuron) const {

@@ -1,5 +1,6 @@
 // Kernels of kernels.hpp that are the same source at every level, around level-specific primitives:
-//   add_masked(word, v, lanes): the masked additions of one word, float (64 lanes) or double (32 lanes)
+//   Lanes<T>: partial sums, 64 of float or 32 of double; add(word, v) adds the masked values of one word,
+//     total() adds them up as `fold` does
 //   add_row, scan, select: whole functions
 // Included by kernels_<level>.cpp, which defines those and LAZYGRAM_LEVEL.
 
@@ -9,18 +10,9 @@ namespace {
 // Rows of different neurons are far apart: ask for a row this many neurons before it is summed.
 constexpr std::int64_t kPrefetchRows = 8;
 
-template <typename T, int lanes>
-T reduce(T* sums) {
-  for (int half = lanes / 2; half; half /= 2) {
-    for (int l = 0; l < half; ++l) sums[l] += sums[l + half];
-  }
-  return sums[0];
-}
-
 template <typename T>
 void masked_sums(const std::uint64_t* bits, std::int64_t stride, std::int64_t words,
                  const std::uint32_t* ids, std::int64_t count, const T* v, T* out) {
-  constexpr int lanes = sizeof(T) == 4 ? 64 : 32;
   for (std::int64_t e = 0; e < count; ++e) {
     if (e + kPrefetchRows < count) {
       const std::uint64_t* const ahead = bits + ids[e + kPrefetchRows] * stride;
@@ -28,10 +20,8 @@ void masked_sums(const std::uint64_t* bits, std::int64_t stride, std::int64_t wo
     }
     const std::uint64_t* const row = bits + ids[e] * stride;
     Lanes<T> sums;
-    for (std::int64_t w = 0; w < words; ++w) sums.add(row[w], v + 64 * w);
-    alignas(64) T total[lanes];
-    sums.store(total);
-    out[e] = reduce<T, lanes>(total);
+    for (std::int64_t w = 0; w < words; ++w) sums.add(row + w, v + 64 * w);
+    out[e] = sums.total();
   }
 }
 
@@ -46,7 +36,7 @@ RowSums row_sums(const double* k, const std::int32_t* c, const double* g, std::i
       down[l] += t < 0.0 ? -t : 0.0;
     }
   }
-  return {reduce<double, lanes>(drift), reduce<double, lanes>(up), reduce<double, lanes>(down)};
+  return {fold<lanes>(drift), fold<lanes>(up), fold<lanes>(down)};
 }
 
 }  // namespace

@@ -7,6 +7,8 @@
 
 #define LAZYGRAM_LEVEL avx2
 
+#include "events/fold.inl"
+
 namespace lazygram::LAZYGRAM_LEVEL {
 namespace {
 
@@ -16,7 +18,8 @@ struct Lanes;
 template <>
 struct Lanes<float> {
   __m256 s[8] = {};
-  void add(std::uint64_t word, const float* v) {
+  void add(const std::uint64_t* at_word, const float* v) {
+    const std::uint64_t word = *at_word;
     const __m256i lane = _mm256_setr_epi32(1, 2, 4, 8, 16, 32, 64, 128);
     for (int q = 0; q < 8; ++q) {
       const __m256i byte = _mm256_set1_epi32(static_cast<int>(word >> (8 * q)));
@@ -24,15 +27,19 @@ struct Lanes<float> {
       s[q] = _mm256_add_ps(s[q], _mm256_and_ps(_mm256_castsi256_ps(mask), _mm256_load_ps(v + 8 * q)));
     }
   }
-  void store(float* out) const {
-    for (int q = 0; q < 8; ++q) _mm256_store_ps(out + 8 * q, s[q]);
+  float total() const {
+    alignas(32) float sums[8];
+    _mm256_store_ps(sums, _mm256_add_ps(_mm256_add_ps(_mm256_add_ps(s[0], s[4]), _mm256_add_ps(s[2], s[6])),
+                                        _mm256_add_ps(_mm256_add_ps(s[1], s[5]), _mm256_add_ps(s[3], s[7]))));
+    return fold<8>(sums);
   }
 };
 
 template <>
 struct Lanes<double> {
   __m256d s[8] = {};
-  void add(std::uint64_t word, const double* v) {
+  void add(const std::uint64_t* at_word, const double* v) {
+    const std::uint64_t word = *at_word;
     const __m256i lane = _mm256_setr_epi64x(1, 2, 4, 8);
     for (int half = 0; half < 2; ++half) {
       for (int q = 0; q < 8; ++q) {
@@ -43,8 +50,11 @@ struct Lanes<double> {
       }
     }
   }
-  void store(double* out) const {
-    for (int q = 0; q < 8; ++q) _mm256_store_pd(out + 4 * q, s[q]);
+  double total() const {
+    alignas(32) double sums[4];
+    _mm256_store_pd(sums, _mm256_add_pd(_mm256_add_pd(_mm256_add_pd(s[0], s[4]), _mm256_add_pd(s[2], s[6])),
+                                        _mm256_add_pd(_mm256_add_pd(s[1], s[5]), _mm256_add_pd(s[3], s[7]))));
+    return fold<4>(sums);
   }
 };
 

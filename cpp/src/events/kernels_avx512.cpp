@@ -11,6 +11,8 @@
 
 #define LAZYGRAM_LEVEL avx512
 
+#include "events/fold.inl"
+
 namespace lazygram::LAZYGRAM_LEVEL {
 namespace {
 
@@ -20,31 +22,41 @@ struct Lanes;
 template <>
 struct Lanes<float> {
   __m512 s[4] = {_mm512_setzero_ps(), _mm512_setzero_ps(), _mm512_setzero_ps(), _mm512_setzero_ps()};
-  void add(std::uint64_t word, const float* v) {
+  void add(const std::uint64_t* word, const float* v) {
+    const auto* const masks = reinterpret_cast<const char*>(word);
     for (int q = 0; q < 4; ++q) {
-      s[q] = _mm512_mask_add_ps(s[q], static_cast<__mmask16>(word >> (16 * q)), s[q],
-                                _mm512_load_ps(v + 16 * q));
+      __mmask16 mask;
+      __builtin_memcpy(&mask, masks + 2 * q, 2);
+      s[q] = _mm512_mask_add_ps(s[q], mask, s[q], _mm512_load_ps(v + 16 * q));
     }
   }
-  void store(float* out) const {
-    for (int q = 0; q < 4; ++q) _mm512_store_ps(out + 16 * q, s[q]);
+  float total() const {
+    const __m512 sum = _mm512_add_ps(_mm512_add_ps(s[0], s[2]), _mm512_add_ps(s[1], s[3]));
+    const __m256 half = _mm256_add_ps(_mm512_castps512_ps256(sum), _mm512_extractf32x8_ps(sum, 1));
+    const __m128 quarter = _mm_add_ps(_mm256_castps256_ps128(half), _mm256_extractf128_ps(half, 1));
+    const __m128 pair = _mm_add_ps(quarter, _mm_movehl_ps(quarter, quarter));
+    return _mm_cvtss_f32(_mm_add_ss(pair, _mm_movehdup_ps(pair)));
   }
 };
 
 template <>
 struct Lanes<double> {
   __m512d s[4] = {_mm512_setzero_pd(), _mm512_setzero_pd(), _mm512_setzero_pd(), _mm512_setzero_pd()};
-  void add(std::uint64_t word, const double* v) {
+  void add(const std::uint64_t* word, const double* v) {
+    const auto* const masks = reinterpret_cast<const char*>(word);
     for (int half = 0; half < 2; ++half) {
       for (int q = 0; q < 4; ++q) {
-        const int at = 32 * half + 8 * q;
-        s[q] = _mm512_mask_add_pd(s[q], static_cast<__mmask8>(word >> at), s[q],
-                                  _mm512_load_pd(v + at));
+        __mmask8 mask;
+        __builtin_memcpy(&mask, masks + 4 * half + q, 1);
+        s[q] = _mm512_mask_add_pd(s[q], mask, s[q], _mm512_load_pd(v + 32 * half + 8 * q));
       }
     }
   }
-  void store(double* out) const {
-    for (int q = 0; q < 4; ++q) _mm512_store_pd(out + 8 * q, s[q]);
+  double total() const {
+    const __m512d sum = _mm512_add_pd(_mm512_add_pd(s[0], s[2]), _mm512_add_pd(s[1], s[3]));
+    const __m256d half = _mm256_add_pd(_mm512_castpd512_pd256(sum), _mm512_extractf64x4_pd(sum, 1));
+    const __m128d pair = _mm_add_pd(_mm256_castpd256_pd128(half), _mm256_extractf128_pd(half, 1));
+    return _mm_cvtsd_f64(_mm_add_sd(pair, _mm_unpackhi_pd(pair, pair)));
   }
 };
 

@@ -6,6 +6,8 @@
 
 #define LAZYGRAM_LEVEL baseline
 
+#include "events/fold.inl"
+
 namespace lazygram::LAZYGRAM_LEVEL {
 namespace {
 
@@ -37,7 +39,8 @@ template <typename T>
 struct Lanes {
   static constexpr int count = sizeof(T) == 4 ? 64 : 32;
   T s[count] = {};
-  void add(std::uint64_t word, const T* v) {
+  void add(const std::uint64_t* at_word, const T* v) {
+    const std::uint64_t word = *at_word;
     for (int q = 0; q < 8; ++q) {
       const int byte = static_cast<int>((word >> (8 * q)) & 255u);
       if constexpr (sizeof(T) == 4) {
@@ -47,7 +50,11 @@ struct Lanes {
       }
     }
   }
-  void store(T* out) const { std::memcpy(out, s, sizeof s); }
+  T total() const {
+    T sums[count];
+    std::memcpy(sums, s, sizeof s);
+    return fold<count>(sums);
+  }
 };
 
 void add_row(const std::uint64_t* row, std::int64_t words, std::int16_t sign, std::int16_t* acc) {

@@ -128,9 +128,9 @@ struct EventState {
 
 // A value whose magnitude does not exceed |x|, in float.
 inline float toward_zero(double x) {
-  return static_cast<float>(
-      std::fmax(std::fmin(x * (1.0 - 2.4e-7), std::numeric_limits<float>::max()),
-                -static_cast<double>(std::numeric_limits<float>::max())));
+  constexpr double largest = std::numeric_limits<float>::max();
+  const double y = x * (1.0 - 2.4e-7);
+  return static_cast<float>(y > largest ? largest : y < -largest ? -largest : y);
 }
 
 // What a clock must be taken to read: covers the rounding of its sums, of a pre-activation compared with it

@@ -9,6 +9,8 @@ namespace {
 
 // Due pairs whose sums are taken together: bounds the scratch, long enough for prefetching to work.
 constexpr std::int64_t kChunk = 512;
+// How many pairs ahead the corrections of a neuron are asked for: where they are, then what they are.
+constexpr std::int64_t kPrefetchHeader = 24, kPrefetchValues = 8;
 // Additions of +-1 after which a 16-bit counter must be emptied.
 constexpr std::int64_t kMaxAdditions = 32000;
 // Steps of the present length that the near list should last.
@@ -177,17 +179,15 @@ void EventState<T>::evaluate(std::int64_t j, StepValues& next, ColumnScratch& sc
   for (std::int64_t e0 = 0; e0 < due; e0 += kChunk) {
     const std::int64_t count = std::min(kChunk, due - e0);
     const std::uint32_t* const position = scratch.due.data() + e0;
-    for (std::int64_t e = 0; e < count; ++e) {
-      scratch.ids[e] = track.neuron[position[e]];
-      corrections.prefetch_header(scratch.ids[e]);
-    }
+    for (std::int64_t e = 0; e < count; ++e) scratch.ids[e] = track.neuron[position[e]];
     kernels.masked_sums_float(bits.data(), words, example_words, scratch.ids.data(), count,
                               scratch.v_float.data(), scratch.sum_float.data());
-    for (std::int64_t e = 0; e < std::min<std::int64_t>(count, 6); ++e) {
-      corrections.prefetch_values(scratch.ids[e]);
-    }
-    for (std::int64_t e = 0; e < count; ++e) {
-      if (e + 6 < count) corrections.prefetch_values(scratch.ids[e + 6]);
+    for (std::int64_t e = -kPrefetchHeader; e < count; ++e) {
+      if (e + kPrefetchHeader < count) corrections.prefetch_header(scratch.ids[e + kPrefetchHeader]);
+      if (e + kPrefetchValues < count && e + kPrefetchValues >= 0) {
+        corrections.prefetch_values(scratch.ids[e + kPrefetchValues]);
+      }
+      if (e < 0) continue;
       const std::uint32_t r = scratch.ids[e], p = position[e];
       const double a = sign(r), start = a * (root_m * static_cast<double>(track.z0[p]));
       const double correction = corrections.dot(r, k);
@@ -290,11 +290,11 @@ void EventState<T>::update_counts(const RunOptions& options) {
     const bool test = block >= example_words;
     const std::int64_t j0 = test ? n + edge * (block - example_words) : edge * block;
     const std::int64_t j1 = std::min(j0 + edge, test ? columns : n);
-    const bool down = std::any_of(&flipped[edge * block], &flipped[edge * block] + edge, [](char f) { return f; });
+    const bool along = std::any_of(&flipped[edge * block], &flipped[edge * block] + edge, [](char f) { return f; });
     alignas(64) std::int32_t square[edge][edge];
     for (std::int64_t i0 = 0; i0 < row; i0 += edge) {
       const bool across = std::any_of(&flipped[i0], &flipped[i0] + edge, [](char f) { return f; });
-      if (!down && !across) continue;
+      if (!along && !across) continue;
       for (std::int64_t i = 0; i < edge; ++i) {
         if (!flipped[i0 + i]) {
           for (std::int64_t j = 0; j < edge; ++j) square[j][i] = 0;
