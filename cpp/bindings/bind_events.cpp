@@ -28,6 +28,16 @@ std::vector<T> taken(const py::dict& from, const char* name) {
   return {contiguous.data(), contiguous.data() + contiguous.size()};
 }
 
+Buffer<std::uint64_t> taken_words(const py::dict& from, const char* name) {
+  require(from.contains(name), std::string("resume: '") + name + "' is missing");
+  const auto array = py::cast<py::array>(from[name]);
+  require(has_dtype<std::uint64_t>(array), std::string("resume: '") + name + "' has the wrong dtype");
+  const auto contiguous = py::array_t<std::uint64_t, py::array::c_style>(array);
+  Buffer<std::uint64_t> words(contiguous.size());
+  if (words.size()) std::memcpy(words.data(), contiguous.data(), words.size() * sizeof(std::uint64_t));
+  return words;
+}
+
 EventSnapshot snapshot_from(const py::dict& from) {
   EventSnapshot s;
   const std::vector<std::int64_t> counters = taken<std::int64_t>(from, "counters");
@@ -36,11 +46,8 @@ EventSnapshot snapshot_from(const py::dict& from) {
   s.steps = counters[0];
   s.flips = counters[1];
   s.path_length = path_length[0];
-  const auto bits = py::cast<py::array>(from["bits"]);
-  require(has_dtype<std::uint64_t>(bits), "resume: 'bits' has the wrong dtype");
-  const auto contiguous = py::array_t<std::uint64_t, py::array::c_style>(bits);
-  s.bits = Buffer<std::uint64_t>(contiguous.size());
-  std::memcpy(s.bits.data(), contiguous.data(), contiguous.size() * sizeof(std::uint64_t));
+  s.bits = taken_words(from, "bits");
+  s.marked = taken_words(from, "marked");
   s.S = taken<double>(from, "S");
   s.u = taken<double>(from, "u");
   s.up = taken<double>(from, "up");
@@ -59,6 +66,7 @@ py::dict snapshot_to(const EventSnapshot& s, std::int64_t width) {
   to["counters"] = copied(std::vector<std::int64_t>{s.steps, s.flips});
   to["path_length"] = copied(std::vector<double>{s.path_length});
   to["bits"] = copied(s.bits.data(), {width, s.bits.size() / width});
+  to["marked"] = copied(s.marked.data(), {width, s.marked.size() / width});
   to["S"] = copied(s.S);
   to["u"] = copied(s.u);
   to["up"] = copied(s.up);
@@ -87,7 +95,6 @@ py::dict stats_dict(const EventStats& s) {
   to["due_pairs"] = s.due;
   to["exact_pairs"] = s.exact;
   to["flips"] = s.flips;
-  to["flips_last"] = s.flips_last;
   return to;
 }
 
@@ -178,6 +185,14 @@ void bind_class(py::module_& module, const char* name) {
              const RunOptions options = run_options(threads, py::none());
              const py::gil_scoped_release release;
              self.distances(distances, options);
+           })
+      .def_property_readonly("flips_in_last_step", &Descent::flips_in_last_step)
+      .def("mark", &Descent::mark)
+      .def("differences_from_mark",
+           [](const Descent& self, int threads) {
+             const RunOptions options = run_options(threads, py::none());
+             const py::gil_scoped_release release;
+             return self.differences_from_mark(options);
            })
       .def("snapshot", [](const Descent& self) { return snapshot_to(self.snapshot(), self.width()); });
 }

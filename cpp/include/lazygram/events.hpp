@@ -49,7 +49,7 @@ struct EventStats {
   double setup = 0, setup_gemm = 0;  // passes over W(0): seconds; thread-seconds of weights and products
   double matrix_pass = 0, evaluate = 0, apply = 0, counts = 0;
   std::int64_t steps = 0, passes = 0, rebuilds = 0;
-  std::int64_t tracked = 0, due = 0, exact = 0, flips = 0, flips_last = 0;
+  std::int64_t tracked = 0, due = 0, exact = 0, flips = 0;
 };
 
 // Everything that determines the rest of the trajectory. Column = example or test point.
@@ -57,6 +57,7 @@ struct EventSnapshot {
   std::int64_t steps = 0, flips = 0;
   double path_length = 0;
   Buffer<std::uint64_t> bits;              // width x row_words
+  Buffer<std::uint64_t> marked;            // the copy that mark took; empty without one
   std::vector<double> S, u, up, down, reach;
   std::vector<std::int32_t> C;             // columns x examples
   std::vector<std::int64_t> changed;       // per column: pairs whose bit differs from the initial one
@@ -106,6 +107,12 @@ class EventDescent {
   void weights(std::int64_t begin, MatrixView<T> out, const RunOptions& options) const;
   // out[r] = |w_r - w_r(0)|_2 for all r: one more product of the size of W(0) X^T.
   void distances(double* out, const RunOptions& options) const;
+  // Number of bits of the examples that differ from those at the last call of mark.
+  // mark copies the bits: another m n / 8 bytes.
+  void mark();
+  std::int64_t differences_from_mark(const RunOptions& options) const;
+  // Bits of the examples that changed in the last step.
+  std::int64_t flips_in_last_step() const;
   // sum over the steps of |g|_2: |w_r - w_r(0)|_2 <= m^{-1/2} |X|_2 path_length for every r.
   double path_length() const;
 

@@ -5,11 +5,26 @@
 #include <cstring>
 
 #include "events/state.hpp"
+#include "gram/popcount.hpp"
 #include "lazygram/blas.hpp"
 #include "lazygram/error.hpp"
 
+#ifdef __linux__
+#include <sys/mman.h>
+#endif
+
 namespace lazygram {
 namespace {
+
+// Bit rows are visited in no order: with 4 KiB pages nearly every visit would miss the translation cache.
+void prefer_huge_pages([[maybe_unused]] const Buffer<std::uint64_t>& bits) {
+#if defined(__linux__) && defined(MADV_HUGEPAGE)
+  constexpr std::uintptr_t page = 4096;
+  const auto begin = (reinterpret_cast<std::uintptr_t>(bits.data()) + page - 1) / page * page;
+  const auto end = reinterpret_cast<std::uintptr_t>(bits.data() + bits.size()) / page * page;
+  if (end > begin) madvise(reinterpret_cast<void*>(begin), end - begin, MADV_HUGEPAGE);  // a hint only
+#endif
+}
 
 template <typename T>
 void take_signs(EventState<T>& state, const T* signs) {
@@ -42,6 +57,11 @@ void resume_from(EventState<T>& state, const EventSnapshot& from, const RunOptio
           "resume: the snapshot is of another width, or of another number of examples or test points");
   for (std::uint32_t i : from.index) require(i < state.n, "resume: the snapshot is damaged");
   std::memcpy(state.bits.data(), from.bits.data(), state.bits.size() * sizeof(std::uint64_t));
+  if (from.marked.size()) {
+    require(from.marked.size() == from.bits.size(), "resume: the snapshot is damaged");
+    state.marked = Buffer<std::uint64_t>(from.marked.size());
+    std::memcpy(state.marked.data(), from.marked.data(), from.marked.size() * sizeof(std::uint64_t));
+  }
   std::copy(from.S.begin(), from.S.end(), state.S.begin());
   state.u = from.u;
   state.up = from.up;
@@ -117,6 +137,7 @@ EventDescent<T>::EventDescent(const Neurons<T>& neurons, const T* signs, ConstMa
   take_signs(s, signs);
   s.gram_matrix(options);
   s.bits = Buffer<std::uint64_t>(s.m * s.words);
+  prefer_huge_pages(s.bits);
   s.C = Buffer<std::int32_t>(columns * s.row);
   s.D = Buffer<std::int32_t>(columns * 64 * s.words);
   std::fill_n(s.C.data(), s.C.size(), 0);
@@ -176,6 +197,35 @@ template <typename T>
 const EventPlan& EventDescent<T>::plan() const {
   return state_->plan;
 }
+template <typename T>
+std::int64_t EventDescent<T>::flips_in_last_step() const {
+  return state_->flips_last;
+}
+
+template <typename T>
+void EventDescent<T>::mark() {
+  EventState<T>& s = *state_;
+  if (!s.marked.size()) s.marked = Buffer<std::uint64_t>(s.bits.size());
+  std::memcpy(s.marked.data(), s.bits.data(), s.bits.size() * sizeof(std::uint64_t));
+}
+
+template <typename T>
+std::int64_t EventDescent<T>::differences_from_mark(const RunOptions& options) const {
+  const EventState<T>& s = *state_;
+  require(s.marked.size() > 0, "mark: has not been called");
+  std::vector<std::int64_t> partial(ceil_div(s.m, kPanel), 0);
+  parallel_tiles(ceil_div(s.m, kPanel), options, [&](std::int64_t panel, int) {
+    const std::int64_t end = std::min(s.m, (panel + 1) * kPanel);
+    for (std::int64_t r = panel * kPanel; r < end; ++r) {
+      partial[panel] += popcount_kernels().count_xor(s.bits.data() + r * s.words, s.marked.data() + r * s.words,
+                                                     s.example_words);
+    }
+  });
+  std::int64_t total = 0;
+  for (std::int64_t count : partial) total += count;
+  return total;
+}
+
 template <typename T>
 double EventDescent<T>::path_length() const {
   return state_->path_length;
@@ -258,6 +308,10 @@ EventSnapshot EventDescent<T>::snapshot() const {
   to.path_length = s.path_length;
   to.bits = Buffer<std::uint64_t>(s.bits.size());
   std::memcpy(to.bits.data(), s.bits.data(), s.bits.size() * sizeof(std::uint64_t));
+  if (s.marked.size()) {
+    to.marked = Buffer<std::uint64_t>(s.marked.size());
+    std::memcpy(to.marked.data(), s.marked.data(), s.marked.size() * sizeof(std::uint64_t));
+  }
   to.S.assign(s.S.begin(), s.S.begin() + s.n);
   to.u = s.u;
   to.up = s.up;

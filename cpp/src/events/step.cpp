@@ -381,7 +381,8 @@ bool EventState<T>::step(const double* rho, double step_size, const RunOptions& 
     stats.exact += own.exact_count;
   }
   stats.flips += flipped;
-  stats.flips_last = flipped;
+  flips_last = 0;
+  for (std::int64_t j = 0; j < n; ++j) flips_last += static_cast<std::int64_t>(flips[j].neuron.size());
   ++stats.steps;
   valid = true;
   return true;

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -14,7 +14,7 @@ from lazygram.arrays import Array
 from lazygram.files import read_npz, write_npz
 from lazygram.training.history import History
 
-__all__ = ["Checkpoint", "fingerprint", "load_checkpoint", "save_checkpoint"]
+__all__ = ["Checkpoint", "checkpoint_setting", "fingerprint", "load_checkpoint", "save_checkpoint"]
 
 _FORMAT = 1
 
@@ -32,6 +32,8 @@ class Checkpoint:
     """Patterns at the last recorded step (for "flips"); shape (0, 0) when not recorded."""
     history: History
     elapsed: float
+    engine: dict[str, Array] = field(default_factory=dict)
+    """State of a trainer that has no weights (W and a are then empty)."""
 
 
 def fingerprint(*arrays: Array) -> str:
@@ -52,6 +54,7 @@ def save_checkpoint(path: str | os.PathLike[str], checkpoint: Checkpoint) -> Non
         "elapsed": checkpoint.elapsed,
     }
     arrays = {f"history/{name}": values for name, values in checkpoint.history.items()}
+    arrays |= {f"engine/{name}": values for name, values in checkpoint.engine.items()}
     arrays |= {
         "meta": np.array(json.dumps(meta)),
         "W": checkpoint.W,
@@ -84,8 +87,7 @@ def load_checkpoint(path: str | os.PathLike[str], settings: dict[str, Any]) -> C
                 f"resume: {where} belongs to another run: its {name} is "
                 f"{meta['settings'].get(name)!r}, here it is {value!r}"
             )
-    prefix = "history/"
-    history = {k[len(prefix) :]: v for k, v in arrays.items() if k.startswith(prefix)}
+    history = _with_prefix(arrays, "history/")
     return Checkpoint(
         meta["settings"],
         meta["step"],
@@ -94,4 +96,25 @@ def load_checkpoint(path: str | os.PathLike[str], settings: dict[str, Any]) -> C
         arrays["previous_bits"],
         history,
         meta["elapsed"],
+        _with_prefix(arrays, "engine/"),
     )
+
+
+def checkpoint_setting(path: str | os.PathLike[str], name: str) -> Any:
+    """One setting of the run that wrote a checkpoint; None where there is none.
+
+    Raises
+    ------
+    FileNotFoundError
+        No such file.
+    ValueError
+        Not a checkpoint.
+    """
+    arrays = read_npz(path)
+    if "meta" not in arrays:
+        raise ValueError(f"resume: {os.fspath(path)} is not a checkpoint of lazygram")
+    return json.loads(str(arrays["meta"]))["settings"].get(name)
+
+
+def _with_prefix(arrays: dict[str, Array], prefix: str) -> dict[str, Array]:
+    return {k[len(prefix) :]: v for k, v in arrays.items() if k.startswith(prefix)}

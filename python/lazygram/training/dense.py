@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from lazygram import _core
 from lazygram.arrays import Array, Float64
+from lazygram.gram import gram_of_patterns
 from lazygram.networks.two_layer import TwoLayerReLU
 from lazygram.parallel import check_threads, single_threaded_blas
 from lazygram.patterns import PackedPatterns
@@ -98,6 +99,10 @@ class DenseState:
         """Step on some examples; u and patterns of all examples are stale until `forward`."""
         none = np.empty((0, self._X.shape[1]), self._X.dtype)
         self._descend(self._X[batch], rho, bits, step_size, none)
+
+    def gram(self) -> Float64:
+        """H(k) of the examples, shape (n, n)."""
+        return gram_of_patterns(self.patterns, self._X, threads=self._threads or None)
 
     def distances(self) -> Float64:
         """|w_r - w_r(0)|, float64, shape (width,)."""

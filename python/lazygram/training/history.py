@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
 from lazygram.analysis.spectrum import eigenvalues, operator_norm
 from lazygram.arrays import Array, Float64, check_nonnegative_int, check_positive_int
-from lazygram.gram import gram_of_patterns
 from lazygram.patterns import PackedPatterns
 
 __all__ = ["QUANTITIES", "History", "Recorder", "record_steps", "recorded_quantities"]
@@ -35,11 +34,25 @@ class State(Protocol):
     def patterns(self) -> PackedPatterns:
         """Activation patterns of the training examples."""
 
+    def gram(self) -> Float64:
+        """H(k) of the training examples."""
+
     def distances(self) -> Float64:
         """|w_r - w_r(0)| for every neuron."""
 
     def test_predictions(self) -> Float64:
         """Predictions on the test examples."""
+
+
+@runtime_checkable
+class CountsFlips(Protocol):
+    """A state that knows how many bits moved, so that nobody needs to compare patterns."""
+
+    def changed_bits(self) -> int:
+        """Bits that differ from step 0."""
+
+    def flips_since(self, steps: int) -> int:
+        """Bits that differ from those at the last call, `steps` steps ago."""
 
 
 def recorded_quantities(record: Any) -> tuple[str, ...]:
@@ -96,9 +109,10 @@ class Recorder:
     patterns_0: PackedPatterns | None = None
     gram_0: Float64 | None = None
     previous: PackedPatterns | None = None
+    width: int = 0
     rows: dict[str, list[Any]] = field(default_factory=dict)
 
-    def start(self, patterns_0: PackedPatterns, gram_0: Float64 | None) -> None:
+    def start(self, patterns_0: PackedPatterns | None, gram_0: Float64 | None) -> None:
         """Reference of the run: patterns (and H, when spectra are recorded) of step 0."""
         self.patterns_0 = patterns_0
         self.gram_0 = gram_0
@@ -108,7 +122,7 @@ class Recorder:
         """Whether any spectral quantity is recorded."""
         return any(name in self.quantities for name in _GRAM)
 
-    def restore(self, history: History, previous: PackedPatterns) -> None:
+    def restore(self, history: History, previous: PackedPatterns | None) -> None:
         """Continue from the history of a checkpoint; `previous` are the last recorded patterns."""
         self.rows = {name: list(values) for name, values in history.items()}
         self.previous = previous
@@ -119,7 +133,11 @@ class Recorder:
         if "predictions" in self.quantities:
             values["predictions"] = state.u.copy()
         self._record_gram(values, state)
-        patterns = self._record_patterns(values, state)
+        patterns = None
+        if isinstance(state, CountsFlips):
+            self._record_flips(values, step, state)
+        else:
+            patterns = self._record_patterns(values, state)
         if any(name in self.quantities for name in _DISTANCE):
             distances = state.distances()
             values["max_distance"] = float(distances.max())
@@ -138,12 +156,20 @@ class Recorder:
         if not self.wants_gram:
             return
         assert self.gram_0 is not None
-        H = gram_of_patterns(state.patterns, self.X, threads=self.threads)
+        H = state.gram()
         if "lambda_min" in self.quantities or "lambda_max" in self.quantities:
             spectrum = eigenvalues(H)
             values["lambda_min"], values["lambda_max"] = float(spectrum[0]), float(spectrum[-1])
         if "gram_change" in self.quantities:
             values["gram_change"] = operator_norm(H - self.gram_0)
+
+    def _record_flips(self, values: dict[str, Any], step: int, state: CountsFlips) -> None:
+        """The same for a state that has counted."""
+        if not any(name in self.quantities for name in _PATTERN):
+            return
+        values["pattern_change"] = state.changed_bits() / (self.X.shape[0] * self.width)
+        before = self.rows.get("step", [step])
+        values["flips"] = state.flips_since(step - int(before[-1] if before else step))
 
     def _record_patterns(self, values: dict[str, Any], state: State) -> PackedPatterns | None:
         """Pattern changes into `values`; returns the patterns that the next "flips" compares with."""

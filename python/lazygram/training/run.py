@@ -30,18 +30,21 @@ from lazygram.patterns import PackedPatterns
 from lazygram.random import seed_to_int
 from lazygram.training.checkpoints import (
     Checkpoint,
+    checkpoint_setting,
     fingerprint,
     load_checkpoint,
     save_checkpoint,
 )
 from lazygram.training.dense import DenseState, batch_indices
+from lazygram.training.events import EVENT_DEFAULT, EventState, check_event_network
 from lazygram.training.flow import FlowState
 from lazygram.training.history import History, Recorder, record_steps, recorded_quantities
 from lazygram.training.losses import Loss, get_loss
+from lazygram.training.reach import Forecast, choose_method, forecast
 
 __all__ = ["METHODS", "Run", "StepState", "TrainingFailed", "TrainingInterrupted", "train"]
 
-METHODS = ("gd", "sgd", "flow")
+METHODS = ("gd", "sgd", "flow", "event", "auto")
 
 
 @dataclass(frozen=True)
@@ -67,7 +70,9 @@ class Run:
     summary: dict[str, Any]
     """Plain facts about the run: method, sizes, step size, why it stopped, ..."""
     network: TwoLayerReLU | None = field(default=None, repr=False)
-    """The trained network; None after :meth:`load`."""
+    """The trained network; None after :meth:`load`, and for method "event" at more than half a gigabyte of weights."""
+    event: EventState | None = field(default=None, repr=False)
+    """State of method "event" at the end: weights of any rows, H, patterns, distances."""
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write history and summary (not the weights) to an .npz file, whole or not at all."""
@@ -127,6 +132,7 @@ def train(
     checkpoint_every: int | None = None,
     resume: str | os.PathLike[str] | None = None,
     threads: int | None = None,
+    memory_limit: int | None = None,
 ) -> Run:
     """Train a two-layer ReLU network and record how its Gram matrix and predictions move.
 
@@ -149,19 +155,23 @@ def train(
         eigenvalue is bounded for the worst batch.
     loss : {"quadratic", "logistic"} or Loss
         See :mod:`lazygram.training.losses`.
-    method : {"gd", "sgd", "flow"}
+    method : {"gd", "sgd", "flow", "event", "auto"}
         Full-batch gradient descent; minibatch SGD (gradient of the batch times n / batch_size, batches
         uniform without replacement, fresh at every step); gradient flow, integrated to times
-        k * step_size with a local error of 1e-5 (float64 only, small networks).
+        k * step_size with a local error of 1e-5 (float64 only, small networks). "event": the trajectory of
+        "gd" (with `batch_size`: of "sgd"), exact up to rounding, at a cost of n^2 a step plus the pairs (neuron,
+        example) that may change sign; first layer only, a_r = +-1. It pays for wide networks and many steps;
+        "auto" chooses between "gd" and "event" by estimated cost and says so in ``summary["choice"]``.
     layers : {"first", "both"}
         What is trained: the hidden layer as in the text, or the output layer too.
     batch_size : int, optional
-        Examples of an SGD step; needed for ``method="sgd"`` and refused otherwise.
+        Examples of an SGD step; needed for ``method="sgd"``, possible for "event", refused otherwise.
     seed : int or numpy.random.Generator
         Of the batches.
     record : "all", "default" or list of str
         Quantities to record, from ``lazygram.training.history.QUANTITIES``; the loss always is. "default" is
-        all of them. The spectral ones (lambda_*, gram_change) cost O(n^3) at every recorded step.
+        all of them; for "event" loss, predictions, pattern_change and flips. The spectral ones (lambda_*,
+        gram_change) cost O(n^3) at every recorded step, the distances with "event" a forward pass.
     record_every : int or list of int
         Record every so many steps, or at the given ones; step 0 and the last are always recorded.
     X_test, y_test : array_like, optional
@@ -180,6 +190,8 @@ def train(
         the last step of the earlier part then stays in the history.
     threads : int, optional
         Threads of the core; all by default. The trajectory does not depend on it.
+    memory_limit : int, optional
+        Bytes: method "event" refuses to start, or to go on, when it expects to need more.
 
     Returns
     -------
@@ -212,6 +224,7 @@ def train(
     return _Trainer(
         network, X, y, steps, step_size, loss, method, layers, batch_size, seed, record, record_every,
         X_test, y_test, tolerance, callbacks, checkpoint, checkpoint_every, resume, threads,
+        memory_limit,
     ).run()  # fmt: skip
 
 
@@ -240,6 +253,7 @@ class _Trainer:
         checkpoint_every: int | None,
         resume: str | os.PathLike[str] | None,
         threads: int | None,
+        memory_limit: int | None,
     ) -> None:
         if not isinstance(network, TwoLayerReLU):
             raise TypeError(f"network: a TwoLayerReLU is needed, got {type(network).__name__}")
@@ -256,9 +270,30 @@ class _Trainer:
         if layers not in ("first", "both"):
             raise ValueError(f"layers: 'first' or 'both' is needed, got {layers!r}")
         self.layers = layers
-        self.batch_size = self._check_batch(batch_size, n)
         self.seed = seed_to_int(seed)
         self.X_test, self.y_test = self._check_test(X_test, y_test)
+        check_threads(threads)
+        self.threads = threads
+        self.memory_limit = (
+            None if memory_limit is None else check_positive_int(memory_limit, "memory_limit")
+        )
+        auto = isinstance(step_size, str)
+        if auto and step_size != "auto":
+            raise ValueError(f"step_size: a positive number or 'auto' is needed, got {step_size!r}")
+        given = None if isinstance(step_size, str) else check_positive_float(step_size, "step_size")
+        self.facts: dict[str, Any] = {}
+        self.forecast: Forecast | None = None
+        if method == "auto":
+            if batch_size is not None:
+                raise ValueError("batch_size: only for methods 'sgd' and 'event', got method 'auto'")
+            self.method, self.forecast, self.facts["choice"] = choose_method(
+                network, self.X, self.y, self._passengers(), self.loss, self.steps, given,
+                layers=layers, resumed=None if resume is None else checkpoint_setting(resume, "method"),
+                threads=threads,
+            )  # fmt: skip
+        elif method == "event":
+            check_event_network(network, layers)
+        self.batch_size = self._check_batch(batch_size, n)
         self.tolerance = None if tolerance is None else check_positive_float(tolerance, "tolerance")
         self.callbacks = [callbacks] if callable(callbacks) else list(callbacks)
         for callback in self.callbacks:
@@ -270,8 +305,6 @@ class _Trainer:
         )
         if checkpoint_every is not None and checkpoint is None:
             raise ValueError("checkpoint_every: needs a file in `checkpoint`")
-        check_threads(threads)
-        self.threads = threads
         if method == "flow":
             if network.dtype != np.float64:
                 raise ValueError("method: 'flow' needs a float64 network")
@@ -280,27 +313,25 @@ class _Trainer:
 
         self.began = time.perf_counter()
         self.elapsed_before = 0.0
+        if self.method == "event" and isinstance(record, str) and record == "default":
+            record = EVENT_DEFAULT
         quantities = recorded_quantities(record)
         self.records = set(record_steps(record_every, self.steps))
-        auto = isinstance(step_size, str)
-        if auto and step_size != "auto":
-            raise ValueError(f"step_size: a positive number or 'auto' is needed, got {step_size!r}")
+        self.state: DenseState | EventState
+        if self.method == "event":
+            self._start_event(quantities, given, resume)
+            return
 
         # The reference is always step 0 of the run, also when it is resumed.
         patterns_0 = network.patterns(self.X, threads=threads)
         gram_0: Float64 | None = None
-        self.facts: dict[str, Any] = {}
         recorder = Recorder(quantities, self.X, threads, 0.0, self.X_test is not None)
         if recorder.wants_gram or auto:
             gram_0 = gram_of_patterns(patterns_0, self.X, threads=threads)
         if recorder.wants_gram:
             assert gram_0 is not None
-            gram_limit = gram_infinite(self.X.astype(np.float64), threads=threads)
-            self.facts["lambda0"] = lambda_min(gram_limit)
-            self.facts["gram_initial_distance"] = operator_norm(gram_0 - gram_limit)
-        self.step_size = (
-            self._auto_step_size(gram_0) if auto else check_positive_float(step_size, "step_size")
-        )
+            self._note_gram(gram_0)
+        self.step_size = self._auto_step_size(gram_0) if given is None else given
         recorder.step_size = self.step_size
         recorder.start(patterns_0, gram_0)
         self.recorder = recorder
@@ -321,10 +352,73 @@ class _Trainer:
             recorder.restore(loaded.history, previous)
         self.state = self._make_state(step, weights)
 
+    def _note_gram(self, gram_0: Float64) -> None:
+        """Facts of the summary that compare H(0) with its limit."""
+        gram_limit = gram_infinite(self.X.astype(np.float64), threads=self.threads)
+        self.facts["lambda0"] = lambda_min(gram_limit)
+        self.facts["gram_initial_distance"] = operator_norm(gram_0 - gram_limit)
+
+    def _passengers(self) -> Array:
+        """Test points that ride along with the examples."""
+        return self.X[:0] if self.X_test is None else self.X_test
+
+    def _start_event(
+        self,
+        quantities: tuple[str, ...],
+        step_size: float | None,
+        resume: str | os.PathLike[str] | None,
+    ) -> None:
+        """State and recorder of method "event"; its one forward pass gives H(0) as well."""
+        recorder = Recorder(quantities, self.X, self.threads, 0.0, self.X_test is not None)
+        recorder.width = self.network.width
+        self.recorder = recorder
+        loaded = None
+        if resume is not None:
+            self.step_size = step_size or float(checkpoint_setting(resume, "step_size"))
+            loaded = load_checkpoint(resume, self._settings())
+            if loaded.step > self.steps:
+                raise ValueError(f"steps: the checkpoint is already at step {loaded.step}")
+            self.elapsed_before = loaded.elapsed
+            recorder.restore(loaded.history, None)
+            reach = loaded.engine["reach"]
+        else:
+            if self.forecast is None:
+                n = self.X.shape[0]
+                self.forecast = forecast(
+                    self.network, self.X, self.y, self._passengers(), self.loss, self.steps, step_size,
+                    rate=1.0 if self.batch_size is None else n / self.batch_size, threads=self.threads,
+                )  # fmt: skip
+            reach = self.forecast.reach
+        state = EventState(
+            self.network,
+            self.X,
+            X_test=self._passengers(),
+            reach=reach,
+            memory_limit=self.memory_limit,
+            threads=self.threads,
+            snapshot=None if loaded is None else loaded.engine,
+        )
+        self.state = state
+        gram_0 = loaded.engine.get("gram_0") if loaded is not None else None
+        if gram_0 is None and (recorder.wants_gram or step_size is None):
+            gram_0 = state.gram()
+        if loaded is None:
+            self.step_size = self._auto_step_size(gram_0) if step_size is None else step_size
+            gaps = np.diff(sorted(self.records))
+            if "flips" in quantities and gaps.size and int(gaps.max()) > 1:
+                state.mark()
+        recorder.step_size = self.step_size
+        if recorder.wants_gram:
+            assert gram_0 is not None
+            self._note_gram(gram_0)
+            recorder.start(None, gram_0)
+
     def _check_batch(self, batch_size: int | None, n: int) -> int | None:
-        if self.method != "sgd":
+        if self.method not in ("sgd", "event"):
             if batch_size is not None:
                 raise ValueError(f"batch_size: only for method 'sgd', got method {self.method!r}")
+            return None
+        if batch_size is None and self.method == "event":
             return None
         if batch_size is None:
             raise ValueError("batch_size: is needed for method 'sgd'")
@@ -380,7 +474,7 @@ class _Trainer:
             "method": self.method,
             "layers": self.layers,
             "batch_size": self.batch_size,
-            "seed": self.seed if self.method == "sgd" else None,
+            "seed": self.seed if self.batch_size is not None else None,
             "step_size": self.step_size,
             "record": list(self.recorder.quantities),
         }
@@ -438,7 +532,7 @@ class _Trainer:
     def _look(self) -> tuple[str, str] | None:
         """Record, and see whether the run is over."""
         recording = self.state.step in self.records
-        if self.method == "sgd":
+        if self.method == "sgd" and isinstance(self.state, DenseState):
             if not recording:
                 return None
             self.state.forward()  # SGD steps see only their batch
@@ -470,7 +564,9 @@ class _Trainer:
     def _advance(self) -> None:
         state = self.state
         with np.errstate(over="ignore", invalid="ignore"):  # divergence is reported by `_look`
-            if isinstance(state, FlowState):
+            if isinstance(state, EventState):
+                state.advance(self._event_residual(state), self.step_size)
+            elif isinstance(state, FlowState):
                 following = min(k for k in self.records if k > state.step)
                 state.advance_to(following, self.step_size)
             elif self.batch_size is not None:
@@ -482,6 +578,16 @@ class _Trainer:
             else:
                 state.advance(self.loss.derivative(state.u, self.y), self.step_size)
 
+    def _event_residual(self, state: EventState) -> Float64:
+        if self.batch_size is None:
+            return self.loss.derivative(state.u, self.y)
+        # The batches of method "sgd": the same generator, the same scale, no residual outside.
+        n = self.X.shape[0]
+        batch = batch_indices(self.seed, state.step, n, self.batch_size)
+        rho = np.zeros(n)
+        rho[batch] = self.loss.derivative(state.u[batch], self.y[batch]) * (n / self.batch_size)
+        return rho
+
     def _checkpoint_due(self) -> bool:
         every = self.checkpoint_every
         step = self.state.step
@@ -490,7 +596,14 @@ class _Trainer:
     def _save_checkpoint(self) -> None:
         if self.checkpoint is None:
             return
-        W, a = self.state.weights
+        engine: dict[str, Array] = {}
+        if isinstance(self.state, EventState):
+            W = a = np.empty(0, self.network.dtype)
+            engine = self.state.snapshot()
+            if self.recorder.gram_0 is not None:
+                engine["gram_0"] = self.recorder.gram_0
+        else:
+            W, a = self.state.weights
         previous = self.recorder.previous
         save_checkpoint(
             self.checkpoint,
@@ -502,6 +615,7 @@ class _Trainer:
                 np.empty((0, 0), np.uint64) if previous is None else previous.bits,
                 self.recorder.history(),
                 self._elapsed(),
+                engine,
             ),
         )
 
@@ -531,4 +645,8 @@ class _Trainer:
             "elapsed_seconds": self._elapsed(),
             **self.facts,
         }
-        return Run(history, summary, self.state.network())
+        state = self.state
+        if isinstance(state, EventState):
+            summary["engine"] = {**state.stats, "planned_bytes": state.plan["total"]}
+            return Run(history, summary, state.network(), state)
+        return Run(history, summary, state.network())

@@ -1,0 +1,208 @@
+"""Event-driven trainer: the trajectory of full-batch gradient descent without touching most pre-activations."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from lazygram import _core
+from lazygram.arrays import Array, Float64
+from lazygram.networks.two_layer import TwoLayerReLU
+from lazygram.parallel import check_threads, single_threaded_blas
+from lazygram.patterns import PackedPatterns
+
+__all__ = ["EVENT_DEFAULT", "EventState", "check_event_network"]
+
+# What event-driven runs record unless told otherwise: what costs nothing at their scale.
+EVENT_DEFAULT = ("loss", "predictions", "pattern_change", "flips")
+# Weights of a trained network are made at the end of a run up to this many bytes.
+_NETWORK_LIMIT = 1 << 29
+
+
+def check_event_network(network: TwoLayerReLU, layers: str) -> None:
+    """Refuse what the method cannot do.
+
+    Raises
+    ------
+    ValueError
+        Output weights other than -1 and +1, or both layers trained.
+    """
+    if layers != "first":
+        raise ValueError("layers: method 'event' trains the first layer only; use method 'gd'")
+    if network.seed is None and not np.all(np.abs(network.signs) == 1):
+        raise ValueError("network: method 'event' needs output weights of -1 and +1; use method 'gd'")
+
+
+class EventState:
+    """State of event-driven gradient descent at one step.
+
+    The hidden weights are never formed: the state is one bit per (neuron, example), the sum S of the scaled
+    residuals, and a correction for each pair that changed sign. Anything else is computed on request.
+
+    Parameters
+    ----------
+    initial : TwoLayerReLU
+        Where training starts; output weights -1 and +1.
+    X, X_test : ndarray
+        Examples, and test points that ride along (may have no rows), dtype of the network.
+    reach : ndarray, shape (n + n_test,)
+        Clock readings up to which pairs are tracked from the start, see :mod:`lazygram.training.reach`.
+    memory_limit : int, optional
+        Bytes; a run that is expected to need more is refused.
+    threads : int, optional
+        Threads of the core. The trajectory does not depend on it, bit for bit.
+    snapshot : dict, optional
+        From :meth:`snapshot`, to go on from there. Costs one forward pass.
+
+    Raises
+    ------
+    ValueError
+        Sizes that do not fit, more memory than `memory_limit`.
+
+    References
+    ----------
+    Du, thesis (2019), ch. 2, for the descent that is followed; the method is described in docs/event_driven.md.
+    """
+
+    def __init__(
+        self,
+        initial: TwoLayerReLU,
+        X: Array,
+        *,
+        X_test: Array,
+        reach: Float64,
+        memory_limit: int | None = None,
+        threads: int | None = None,
+        snapshot: dict[str, Array] | None = None,
+    ) -> None:
+        self._initial = initial
+        self._X = X
+        self._norm_bound: float | None = None
+        self._n = X.shape[0]
+        self._threads = check_threads(threads)
+        kind = _core.EventDescentF32 if initial.dtype == np.float32 else _core.EventDescentF64
+        signs = None if initial.seed is not None else initial.signs
+        with single_threaded_blas():
+            self._engine = kind(
+                initial.source, signs, X, X_test, reach, memory_limit or 0, snapshot, self._threads, None
+            )
+        self._predictions: Float64 = self._engine.predictions
+        self._marked = snapshot is not None and snapshot["marked"].size > 0
+
+    @property
+    def step(self) -> int:
+        """Number of steps done."""
+        return int(self._engine.stats["steps"])
+
+    @property
+    def u(self) -> Float64:
+        """Predictions f(x_i), shape (n,)."""
+        return self._predictions[: self._n]
+
+    @property
+    def patterns(self) -> PackedPatterns:
+        """Activation patterns of the examples (a copy: n x width bits)."""
+        bits = np.empty((self._n, _core.pattern_words(self._initial.width)), np.uint64)
+        self._engine.patterns(0, bits, self._threads)
+        return PackedPatterns(bits, self._initial.width)
+
+    @property
+    def stats(self) -> dict[str, Any]:
+        """Seconds by phase, and numbers of tracked, evaluated and flipped pairs so far."""
+        return dict(self._engine.stats)
+
+    @property
+    def plan(self) -> dict[str, float]:
+        """Bytes expected at the peak, by purpose."""
+        return dict(self._engine.plan)
+
+    def advance(self, rho: Float64, step_size: float) -> None:
+        """One step from rho = dL/du (n,); zeros outside a minibatch.
+
+        When a sum overflows the state stays as it is and the predictions become infinite.
+        """
+        rho = np.ascontiguousarray(rho, np.float64)
+        with single_threaded_blas():  # a step may have to make another forward pass
+            finite = self._engine.step(rho, float(step_size), self._threads)
+        self._predictions = (
+            self._engine.predictions if finite else np.full_like(self._predictions, np.inf)
+        )
+
+    def test_predictions(self) -> Float64:
+        """f on the test points, which are followed at every step."""
+        return self._predictions[self._n :].copy()
+
+    def gram(self) -> Float64:
+        """H(k) of the examples, shape (n, n); costs n^2."""
+        out = np.empty((self._engine.columns, self._n))
+        self._engine.gram(out)
+        return out[: self._n]
+
+    def counts(self) -> npt.NDArray[np.int64]:
+        """Integer co-activation counts of the examples, shape (n, n)."""
+        out = np.empty((self._engine.columns, self._n), np.int64)
+        self._engine.counts(out)
+        return out[: self._n]
+
+    def changed_bits(self) -> int:
+        """Number of (example, neuron) pairs whose bit differs from step 0."""
+        return int(self._engine.changed[: self._n].sum())
+
+    def flips_since(self, steps: int) -> int:
+        """Bits that differ from those at the last call, which was `steps` steps ago.
+
+        One step needs nothing; for more, :meth:`mark` must have been called at the start: it keeps a copy of the
+        bits, which this call renews.
+        """
+        if not self._marked:
+            assert steps <= 1
+            return int(self._engine.flips_in_last_step) if steps else 0
+        flips = int(self._engine.differences_from_mark(self._threads))
+        self._engine.mark()
+        return flips
+
+    def mark(self) -> None:
+        """Keep a copy of the bits for :meth:`flips_since`; n x width more bits."""
+        self._engine.mark()
+        self._marked = True
+
+    def weights(self, begin: int = 0, count: int | None = None) -> Array:
+        """Rows begin .. begin+count-1 of W(k), in the dtype of the network."""
+        count = self._initial.width - begin if count is None else count
+        out = np.empty((count, self._initial.dim), self._initial.dtype)
+        with single_threaded_blas():
+            self._engine.weights(begin, out, self._threads)
+        return out
+
+    def distances(self) -> Float64:
+        """|w_r - w_r(0)| for every neuron, shape (width,); costs as much as W(0) X^T."""
+        out = np.empty(self._initial.width)
+        with single_threaded_blas():
+            self._engine.distances(out, self._threads)
+        return out
+
+    def distance_bound(self) -> float:
+        """Upper bound of max_r |w_r - w_r(0)|, at no cost: |X|_2 sum_k |g_k|_2 / sqrt(width).
+
+        |X|_2^2 = lambda_max(X X^T) is bounded by |(X X^T)^4|_F^{1/4}.
+        """
+        if self._norm_bound is None:
+            x = self._X.astype(np.float64)
+            K = x @ x.T
+            fourth = np.linalg.matrix_power(K, 4)
+            # The slack covers the rounding of the products, n eps each.
+            self._norm_bound = float(np.linalg.norm(fourth)) ** 0.25 * (1.0 + 1e-9)
+        return float(np.sqrt(self._norm_bound / self._initial.width) * self._engine.path_length)
+
+    def network(self) -> TwoLayerReLU | None:
+        """The trained network; None when its weights would take more than half a gigabyte."""
+        size = self._initial.width * self._initial.dim * self._initial.dtype.itemsize
+        if size > _NETWORK_LIMIT:
+            return None
+        return TwoLayerReLU.from_weights(self.weights(), np.array(self._initial.signs))
+
+    def snapshot(self) -> dict[str, Array]:
+        """Everything that determines the rest of the trajectory, as arrays."""
+        return dict(self._engine.snapshot())
