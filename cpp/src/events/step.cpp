@@ -339,6 +339,10 @@ bool EventState<T>::step(const double* rho, double step_size, const RunOptions& 
   RunOptions quiet = options;
   quiet.poll = nullptr;
   valid = false;
+  // A parallel section costs as much as some 10^4 entries of K.
+  std::int64_t work = columns * row;
+  for (const Track<T>& track : tracks) work += 16 * track.near;
+  if (work < 50000) quiet.threads = 1;
   watch = Stopwatch();
   std::vector<ColumnScratch> scratch(resolve_threads(options.threads));
   parallel_tiles(columns, quiet, [&](std::int64_t j, int thread) {

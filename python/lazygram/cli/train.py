@@ -222,8 +222,8 @@ def _check(options: dict[str, Any]) -> None:
     method = options["method"]
     if method == "sgd" and options["batch_size"] is None:
         raise click.UsageError("--method sgd needs --batch-size")
-    if method != "sgd" and options["batch_size"] is not None:
-        raise click.UsageError(f"--batch-size is for --method sgd, not {method}")
+    if method not in ("sgd", "event") and options["batch_size"] is not None:
+        raise click.UsageError(f"--batch-size is for --method sgd or event, not {method}")
     if options["dtype"] is None:
         options["dtype"] = "float64" if method == "flow" else "float32"
     if method == "flow" and options["dtype"] == "float32":

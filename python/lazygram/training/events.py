@@ -1,4 +1,4 @@
-"""Event-driven trainer: the trajectory of full-batch gradient descent without touching most pre-activations."""
+"""Event-driven trainer: exact full-batch gradient descent that skips most pre-activations."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ class EventState:
 
     References
     ----------
-    Du, thesis (2019), ch. 2, for the descent that is followed; the method is described in docs/event_driven.md.
+    Du, thesis (2019), ch. 2, for the descent that is followed; docs/event_driven.md describes the method.
     """
 
     def __init__(
@@ -99,7 +99,8 @@ class EventState:
     @property
     def u(self) -> Float64:
         """Predictions f(x_i), shape (n,)."""
-        return self._predictions[: self._n]
+        predictions: Float64 = self._predictions[: self._n]
+        return predictions
 
     @property
     def patterns(self) -> PackedPatterns:
@@ -126,13 +127,11 @@ class EventState:
         rho = np.ascontiguousarray(rho, np.float64)
         with single_threaded_blas():  # a step may have to make another forward pass
             finite = self._engine.step(rho, float(step_size), self._threads)
-        self._predictions = (
-            self._engine.predictions if finite else np.full_like(self._predictions, np.inf)
-        )
+        self._predictions = self._engine.predictions if finite else np.full_like(self._predictions, np.inf)
 
     def test_predictions(self) -> Float64:
         """f on the test points, which are followed at every step."""
-        return self._predictions[self._n :].copy()
+        return np.array(self._predictions[self._n :])
 
     def gram(self) -> Float64:
         """H(k) of the examples, shape (n, n); costs n^2."""
@@ -153,8 +152,8 @@ class EventState:
     def flips_since(self, steps: int) -> int:
         """Bits that differ from those at the last call, which was `steps` steps ago.
 
-        One step needs nothing; for more, :meth:`mark` must have been called at the start: it keeps a copy of the
-        bits, which this call renews.
+        One step needs nothing; for more, :meth:`mark` must have been called at the start: it keeps a
+        copy of the bits, which this call renews.
         """
         if not self._marked:
             assert steps <= 1

@@ -1,4 +1,4 @@
-"""How far the clocks of event-driven descent will run, and what that costs: a forecast by the frozen kernel."""
+"""How far the clocks of event-driven descent will run, and the cost: a forecast by the frozen kernel."""
 
 from __future__ import annotations
 
@@ -75,7 +75,6 @@ def forecast(
     Forecast
         An error costs time, never exactness.
     """
-    n = X.shape[0]
     x = X.astype(np.float64)
     H = gram_infinite(x, threads=threads)
     curvature = loss.curvature if np.isfinite(loss.curvature) else 1.0

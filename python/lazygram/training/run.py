@@ -70,7 +70,7 @@ class Run:
     summary: dict[str, Any]
     """Plain facts about the run: method, sizes, step size, why it stopped, ..."""
     network: TwoLayerReLU | None = field(default=None, repr=False)
-    """The trained network; None after :meth:`load`, and for method "event" at more than half a gigabyte of weights."""
+    """The trained network; None after :meth:`load`, and above half a gigabyte of weights with "event"."""
     event: EventState | None = field(default=None, repr=False)
     """State of method "event" at the end: weights of any rows, H, patterns, distances."""
 
@@ -159,9 +159,10 @@ def train(
         Full-batch gradient descent; minibatch SGD (gradient of the batch times n / batch_size, batches
         uniform without replacement, fresh at every step); gradient flow, integrated to times
         k * step_size with a local error of 1e-5 (float64 only, small networks). "event": the trajectory of
-        "gd" (with `batch_size`: of "sgd"), exact up to rounding, at a cost of n^2 a step plus the pairs (neuron,
-        example) that may change sign; first layer only, a_r = +-1. It pays for wide networks and many steps;
-        "auto" chooses between "gd" and "event" by estimated cost and says so in ``summary["choice"]``.
+        "gd" (with `batch_size`: of "sgd"), exact up to rounding, at a cost of n^2 a step plus the pairs
+        (neuron, example) that may change sign; first layer only, a_r = +-1. It pays for wide networks and
+        many steps; "auto" chooses between "gd" and "event" by estimated cost and says so in
+        ``summary["choice"]``.
     layers : {"first", "both"}
         What is trained: the hidden layer as in the text, or the output layer too.
     batch_size : int, optional
@@ -201,7 +202,8 @@ def train(
         "pattern_change" (fraction of activation bits that differ from step 0), "flips" (bits that differ from
         the previously recorded step), "max_distance" and "mean_distance" of ||w_r(k) - w_r(0)||_2,
         "test_predictions", "test_loss". ``run.summary`` has lambda0 = lambda_min(H_inf) and
-        gram_initial_distance = ||H(0) - H_inf||_2 when spectral quantities are recorded, and why the run stopped.
+        gram_initial_distance = ||H(0) - H_inf||_2 when spectral quantities are recorded, and why the run
+        stopped; for method "event" "engine": pairs tracked, evaluated, flipped, and seconds by phase.
 
     Raises
     ------
@@ -274,9 +276,7 @@ class _Trainer:
         self.X_test, self.y_test = self._check_test(X_test, y_test)
         check_threads(threads)
         self.threads = threads
-        self.memory_limit = (
-            None if memory_limit is None else check_positive_int(memory_limit, "memory_limit")
-        )
+        self.memory_limit = None if memory_limit is None else check_positive_int(memory_limit, "memory_limit")
         auto = isinstance(step_size, str)
         if auto and step_size != "auto":
             raise ValueError(f"step_size: a positive number or 'auto' is needed, got {step_size!r}")

@@ -1,0 +1,285 @@
+"""Event-driven training through `train`: against the dense trainers, resumed, refused, recorded."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import lazygram
+import numpy as np
+import pytest
+from lazygram.training import TrainingInterrupted, train
+from lazygram.training.events import EventState
+from lazygram.training.losses import QuadraticLoss, get_loss
+from lazygram.training.reach import choose_method, forecast
+
+# Both trainers work in float64; each step adds rounding of relative size n eps to numbers of size one.
+ROUNDING = 1e-11
+QUANTITIES = [
+    "loss",
+    "predictions",
+    "lambda_min",
+    "lambda_max",
+    "gram_change",
+    "max_distance",
+    "mean_distance",
+]
+
+
+def problem(
+    rng: np.random.Generator, n: int = 40, dim: int = 12, tests: int = 6
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    X = rng.standard_normal((n + tests, dim))
+    X /= np.linalg.norm(X, axis=1, keepdims=True)
+    return X[:n], rng.standard_normal(n), X[n:]
+
+
+def assert_same_history(event: lazygram.Run, dense: lazygram.Run, names: list[str]) -> None:
+    for name in names:
+        np.testing.assert_allclose(event.history[name], dense.history[name], rtol=ROUNDING, atol=ROUNDING)
+
+
+@pytest.mark.parametrize("seeded", [True, False])
+def test_equals_the_dense_trainer_for_hundreds_of_steps(rng: np.random.Generator, seeded: bool) -> None:
+    X, y, X_test = problem(rng)
+    network = lazygram.TwoLayerReLU(777, 12, seed=3)
+    if not seeded:
+        network = lazygram.TwoLayerReLU.from_weights(network.weights(), network.signs)
+    options: dict[str, Any] = {"record": "all", "record_every": 4, "X_test": X_test, "y_test": np.ones(6)}
+    dense = train(network, X, y, 300, 0.5, method="gd", **options)
+    event = train(network, X, y, 300, 0.5, method="event", **options)
+    assert_same_history(event, dense, [*QUANTITIES, "test_predictions", "test_loss"])
+    # Bits may differ where |z| is at rounding level only; here none does.
+    np.testing.assert_array_equal(event.history["flips"], dense.history["flips"])
+    np.testing.assert_array_equal(event.history["pattern_change"], dense.history["pattern_change"])
+    assert event.network is not None
+    assert dense.network is not None
+    np.testing.assert_allclose(event.network.weights(), dense.network.weights(), atol=ROUNDING)
+    assert event.event is not None
+    np.testing.assert_array_equal(
+        event.event.counts(), lazygram.coactivation_counts(dense.network.patterns(X))
+    )
+    np.testing.assert_allclose(event.event.gram(), dense.network.gram(X), atol=ROUNDING)
+
+
+def test_logistic_loss_and_any_callable_loss(rng: np.random.Generator) -> None:
+    X, y, _ = problem(rng)
+    network = lazygram.TwoLayerReLU(400, 12, seed=4)
+    labels = np.sign(y)
+
+    class Quartic:
+        name = "quartic"
+        curvature = np.inf
+
+        def value(self, u: np.ndarray, y: np.ndarray) -> float:
+            return float(((u - y) ** 4).sum()) / 4
+
+        def derivative(self, u: np.ndarray, y: np.ndarray) -> np.ndarray:
+            return (u - y) ** 3
+
+        def check_labels(self, y: np.ndarray) -> None:
+            pass
+
+    for loss in ("logistic", Quartic()):
+        dense = train(network, X, labels, 60, 0.2, loss=loss, record=["predictions"])
+        event = train(network, X, labels, 60, 0.2, loss=loss, record=["predictions"], method="event")
+        assert_same_history(event, dense, ["loss", "predictions"])
+
+
+def test_minibatches_are_those_of_sgd(rng: np.random.Generator) -> None:
+    X, y, _ = problem(rng)
+    network = lazygram.TwoLayerReLU(500, 12, seed=5)
+    dense = train(network, X, y, 80, 0.05, method="sgd", batch_size=8, seed=9, record=["predictions"])
+    event = train(network, X, y, 80, 0.05, method="event", batch_size=8, seed=9, record=["predictions"])
+    assert_same_history(event, dense, ["loss", "predictions"])
+
+
+@pytest.mark.parametrize("every", [1, 7, [0, 3, 50]])
+def test_records_of_flips_at_any_steps(rng: np.random.Generator, every: Any) -> None:
+    X, y, _ = problem(rng)
+    network = lazygram.TwoLayerReLU(300, 12, seed=6)
+    options: dict[str, Any] = {"record": ["pattern_change", "flips"], "record_every": every}
+    dense = train(network, X, y, 50, 0.5, **options)
+    event = train(network, X, y, 50, 0.5, method="event", **options)
+    for name in ("step", "flips", "pattern_change"):
+        np.testing.assert_array_equal(event.history[name], dense.history[name])
+
+
+def test_small_steps_follow_the_gradient_flow(rng: np.random.Generator) -> None:
+    X, y, _ = problem(rng, n=10)
+    network = lazygram.TwoLayerReLU(60, 12, seed=7)
+    flow = train(network, X, y, 4, 0.5, method="flow", record=["predictions"])
+    event = train(network, X, y, 4000, 5e-4, method="event", record=["predictions"], record_every=1000)
+    # Euler's method: error about step / 2 times the second derivative, here of order one.
+    np.testing.assert_allclose(event.history["predictions"], flow.history["predictions"], atol=1e-3)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("every", [1, 4])
+def test_resumed_run_equals_an_uninterrupted_one_bitwise(
+    rng: np.random.Generator, tmp_path: Path, dtype: str, every: int
+) -> None:
+    X, y, X_test = problem(rng)
+    network = lazygram.TwoLayerReLU(300, 12, seed=8, dtype=dtype)
+    options: dict[str, Any] = {
+        "method": "event",
+        "X_test": X_test,
+        "record": ["predictions", "flips", "pattern_change", "gram_change"],
+        "record_every": every,
+    }
+    whole = train(network, X, y, 30, **options)
+    path = tmp_path / "checkpoint.npz"
+    for stop, threads in ((13, 1), (21, 2)):
+        train(network, X, y, stop, checkpoint=path, threads=threads, **{**options, "record_every": every})
+        rest = train(network, X, y, 30, resume=path, threads=3 - threads, **options)
+        keep = np.isin(rest.history["step"], whole.history["step"])
+        for name in ("step", "predictions", "test_predictions", "pattern_change", "gram_change"):
+            np.testing.assert_array_equal(rest.history[name][keep], whole.history[name], err_msg=name)
+        # "flips" compares with the row before, and the stop may have added one.
+        assert rest.history["flips"][-1] == whole.history["flips"][-1]
+
+
+def test_ctrl_c_leaves_a_checkpoint_that_goes_on(rng: np.random.Generator, tmp_path: Path) -> None:
+    X, y, _ = problem(rng)
+    network = lazygram.TwoLayerReLU(300, 12, seed=9)
+    path = tmp_path / "checkpoint.npz"
+
+    def interrupt(state: lazygram.training.StepState) -> None:
+        if state.step == 5:
+            raise KeyboardInterrupt
+
+    whole = train(network, X, y, 12, 0.5, method="event")
+    with pytest.raises(TrainingInterrupted) as caught:
+        train(network, X, y, 12, 0.5, method="event", checkpoint=path, callbacks=interrupt)
+    assert caught.value.run.summary["steps_done"] == 5
+    rest = train(network, X, y, 12, 0.5, method="event", resume=path)
+    for name, values in whole.history.items():
+        np.testing.assert_array_equal(rest.history[name], values)
+    with pytest.raises(ValueError, match="method"):
+        train(network, X, y, 12, 0.5, method="gd", resume=path)
+    assert train(network, X, y, 12, 0.5, method="auto", resume=path).summary["method"] == "event"
+
+
+def test_tolerance_callback_and_divergence(rng: np.random.Generator) -> None:
+    X, y, _ = problem(rng)
+    network = lazygram.TwoLayerReLU(300, 12, seed=10)
+    run = train(network, X, y, 500, method="event", tolerance=1e-3)
+    assert run.summary["stopped"] == "tolerance"
+    assert run.history["loss"][-1] <= 1e-3 < run.history["loss"][-2]
+    run = train(network, X, y, 500, method="event", callbacks=lambda state: state.step == 3)
+    assert run.summary["stopped"] == "callback"
+    assert run.summary["steps_done"] == 3
+    run = train(network, X, y, 5000, 1e8, method="event")
+    assert run.summary["stopped"] == "diverged"
+    assert np.isfinite(run.history["predictions"][:-1]).all()
+
+
+def test_trajectory_does_not_depend_on_the_forecast(rng: np.random.Generator) -> None:
+    X, y, X_test = problem(rng)
+    network = lazygram.TwoLayerReLU(600, 12, seed=11)
+    runs = []
+    for reach, threads in ((np.inf, 1), (0.0, 2), (2.0, 2)):
+        state = EventState(network, X, X_test=X_test, reach=np.full(46, reach), threads=threads)
+        rows = []
+        for _ in range(25):
+            state.advance(state.u - y, 0.5)
+            rows.append(np.concatenate([state.u, state.test_predictions()]))
+        runs.append((np.array(rows), state.patterns.bits, state.weights(100, 50)))
+        assert state.stats["passes"] == 1 if np.isinf(reach) else state.stats["passes"] > 1
+    for other in runs[1:]:
+        for ours, theirs in zip(runs[0], other, strict=True):
+            np.testing.assert_array_equal(ours, theirs)
+
+
+def test_forecast_covers_the_clocks_of_a_wide_network(rng: np.random.Generator) -> None:
+    X, y, X_test = problem(rng, n=80, dim=40)
+    network = lazygram.TwoLayerReLU(20000, 40, seed=12)
+    run = train(network, X, y, 200, X_test=X_test, method="event")
+    assert run.summary["engine"]["passes"] == 1
+    # and not by tracking everything
+    assert run.summary["engine"]["tracked_pairs"] < 0.7 * 20000 * 86
+
+
+def test_distance_bound_is_a_bound(rng: np.random.Generator) -> None:
+    X, y, X_test = problem(rng)
+    network = lazygram.TwoLayerReLU(600, 12, seed=13)
+    state = EventState(network, X, X_test=X_test, reach=np.full(46, np.inf))
+    for _ in range(30):
+        state.advance(state.u - y, 0.5)
+        assert 0 < state.distances().max() <= state.distance_bound()
+
+
+def test_auto_chooses_by_cost_and_says_so(rng: np.random.Generator) -> None:
+    X, y, _ = problem(rng)
+    wide, narrow = lazygram.TwoLayerReLU(50000, 12, seed=1), lazygram.TwoLayerReLU(50, 12, seed=1)
+    run = train(wide, X, y, 300, 0.5, method="auto", record=["loss"], record_every=300)
+    assert run.summary["method"] == "event"
+    assert run.summary["choice"].startswith("event: estimated")
+    run = train(narrow, X, y, 3, 0.5, method="auto")
+    assert run.summary["method"] == "gd"
+    assert run.summary["choice"].startswith("gd: estimated")
+    run = train(narrow, X, y, 3, 0.5, method="auto", layers="both")
+    assert run.summary["method"] == "gd"
+    assert "layers" in run.summary["choice"]
+    # Nothing pays for a single step: the forward pass is the same.
+    assert choose_method(
+        wide, X, y, X[:0], QuadraticLoss(), 0, 0.5, layers="first", resumed=None, threads=None
+    )[0] == "gd"  # fmt: skip
+
+
+def test_refusals_name_the_argument(rng: np.random.Generator) -> None:
+    X, y, _ = problem(rng)
+    network = lazygram.TwoLayerReLU(64, 12, seed=1)
+    with pytest.raises(ValueError, match="layers"):
+        train(network, X, y, 3, 0.5, method="event", layers="both")
+    other = lazygram.TwoLayerReLU.from_weights(network.weights(), np.full(64, 0.5))
+    with pytest.raises(ValueError, match="network"):
+        train(other, X, y, 3, 0.5, method="event")
+    with pytest.raises(ValueError, match="batch_size"):
+        train(network, X, y, 3, 0.5, method="auto", batch_size=4)
+    with pytest.raises(ValueError, match="memory_limit"):
+        train(network, X, y, 3, 0.5, method="event", memory_limit=1000)
+    with pytest.raises(ValueError, match="memory_limit"):
+        train(network, X, y, 3, 0.5, method="event", memory_limit=-1)
+
+
+MEMORY_SCRIPT = """
+import ctypes, gc, resource
+import numpy as np
+import lazygram
+from lazygram.training.reach import forecast
+from lazygram.training.events import EventState
+rng = np.random.default_rng(0)
+X = rng.standard_normal((300, 100)).astype(np.float32)
+X /= np.linalg.norm(X, axis=1, keepdims=True)
+y = rng.standard_normal(300)
+network = lazygram.TwoLayerReLU(400_000, 100, seed=1, dtype="float32")
+lazygram.train(lazygram.TwoLayerReLU(512, 100, dtype="float32"), X, y, 2, 0.5, method="event")  # warm
+seen = forecast(network, X, y, X[:0], lazygram.training.get_loss("quadratic"), 40, 0.5)
+gc.collect()
+ctypes.CDLL(None).malloc_trim(0)  # what earlier work left in the heap would be used again
+before = int(open("/proc/self/statm").read().split()[1]) * resource.getpagesize()
+state = EventState(network, X, X_test=X[:0], reach=seen.reach)
+for _ in range(40):
+    state.advance(state.u - y, 0.5)
+print(seen.memory, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 - before)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="ru_maxrss is in other units elsewhere")
+def test_peak_memory_is_as_planned() -> None:
+    output = subprocess.run(
+        [sys.executable, "-c", MEMORY_SCRIPT], check=True, capture_output=True, text=True
+    ).stdout
+    planned, used = (float(word) for word in output.split())
+    assert used == pytest.approx(planned, rel=0.1)
+
+
+def test_forecast_of_a_diverging_run_tracks_everything(rng: np.random.Generator) -> None:
+    X, y, _ = problem(rng)
+    network = lazygram.TwoLayerReLU(64, 12, seed=1)
+    seen = forecast(network, X, y, X[:0], get_loss("quadratic"), 100, 50.0)
+    assert np.isinf(seen.reach).all()
+    assert seen.tracked_pairs == 64 * 40
