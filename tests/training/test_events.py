@@ -7,9 +7,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import lazygram
 import numpy as np
 import pytest
+
+import lazygram
 from lazygram.training import TrainingInterrupted, train
 from lazygram.training.events import EventState
 from lazygram.training.losses import QuadraticLoss, get_loss

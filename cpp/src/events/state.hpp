@@ -80,7 +80,8 @@ struct EventState {
   Buffer<std::uint64_t> positive;  // bit r: a_r = +1
   Buffer<std::uint64_t> bits;      // m x words
   Buffer<std::uint64_t> marked;    // copy of bits, or empty
-  std::int64_t flips_last = 0;     // of the examples
+  std::int64_t flips_last = 0;     // of the examples, in the last step
+  std::int64_t due_last = 0;       // of all columns
   Buffer<double> K;                // columns x row, zero padded
   Buffer<std::int32_t> C;          // columns x row, zero padded
   Buffer<std::int32_t> D;          // columns x 64 words: twice the change of C by the flips of a column; zero between steps

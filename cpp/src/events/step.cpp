@@ -88,7 +88,7 @@ void EventState<T>::advance(const double* g, StepValues& next, const RunOptions&
   const double inverse_m = 1.0 / static_cast<double>(m);
   for (std::int64_t i = 0; i < row; ++i) next.S[i] = S[i] + g[i];
   // A few rows per tile: handing out a row costs about as much as a short row takes.
-  const std::int64_t rows = std::max<std::int64_t>(1, 16384 / row);
+  const std::int64_t rows = std::max<std::int64_t>(1, 65536 / row);
   parallel_tiles(ceil_div(columns, rows), options, [&](std::int64_t tile, int) {
     const std::int64_t end = std::min(columns, (tile + 1) * rows);
     for (std::int64_t j = tile * rows; j < end; ++j) {
@@ -112,13 +112,13 @@ void EventState<T>::extend_reach(const StepValues& next, const RunOptions& optio
     const double clock = with_margin(std::max(next.up[j], next.down[j]), std::min(next.up[j], next.down[j]));
     if (clock >= reach[j]) {
       needed = true;
-      wanted[j] = 2 * clock;
+      wanted[j] = 1.5 * clock;
     }
   }
   if (!needed) return;
   // The other columns are close to their ends as well.
   if (tracking) {
-    for (std::int64_t j = 0; j < columns; ++j) wanted[j] = std::max(wanted[j], 1.5 * reach[j]);
+    for (std::int64_t j = 0; j < columns; ++j) wanted[j] = std::max(wanted[j], 1.25 * reach[j]);
   }
   if (memory_limit > 0) {
     const EventPlan wider = plan_events<T>(m, {X.data(), n, d, d}, {X.data() + n * d, columns - n, d, d},
@@ -339,13 +339,13 @@ bool EventState<T>::step(const double* rho, double step_size, const RunOptions& 
   RunOptions quiet = options;
   quiet.poll = nullptr;
   valid = false;
-  // A parallel section costs as much as some 10^4 entries of K.
-  std::int64_t work = columns * row;
-  for (const Track<T>& track : tracks) work += 16 * track.near;
-  if (work < 50000) quiet.threads = 1;
+  // Handing work to other threads pays from some 50 microseconds on: as many entries of K and C, or as many
+  // pairs as were due in the last step, as take that long.
+  RunOptions evaluating = quiet, applying = quiet;
+  if (columns * row + 400 * due_last < 200000) evaluating.threads = 1;
   watch = Stopwatch();
   std::vector<ColumnScratch> scratch(resolve_threads(options.threads));
-  parallel_tiles(columns, quiet, [&](std::int64_t j, int thread) {
+  parallel_tiles(columns, evaluating, [&](std::int64_t j, int thread) {
     ColumnScratch& own = scratch[thread];
     if (!own.v.size()) own.allocate(row, words);
     evaluate(j, next, own);
@@ -353,9 +353,10 @@ bool EventState<T>::step(const double* rho, double step_size, const RunOptions& 
   stats.evaluate += watch.seconds();
   std::int64_t flipped = 0;
   for (const ColumnFlips& column : flips) flipped += static_cast<std::int64_t>(column.neuron.size());
+  if (flipped * words < 4000) applying.threads = 1;
   if (flipped) {
     watch = Stopwatch();
-    apply_flips(next, quiet);
+    apply_flips(next, applying);
     stats.apply += watch.seconds();
     watch = Stopwatch();
     // In units of one 512-bit operation: a row update runs over 32 counters at a time, the rebuild over 512
@@ -380,7 +381,9 @@ bool EventState<T>::step(const double* rho, double step_size, const RunOptions& 
   up.swap(next.up);
   down.swap(next.down);
   path_length += std::sqrt(norm);
+  due_last = 0;
   for (const ColumnScratch& own : scratch) {
+    due_last += own.due_count;
     stats.due += own.due_count;
     stats.exact += own.exact_count;
   }
