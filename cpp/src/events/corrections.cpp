@@ -40,30 +40,44 @@ void Corrections::grow(List& list, Shard& shard) {
     block = shard.chunks.back().data() + shard.used;
     shard.used += size;
   }
-  if (list.size) {
-    std::memcpy(block, list.values, list.size * sizeof(double));
-    std::memcpy(block + capacity, list.values + list.capacity, list.size * sizeof(std::uint32_t));
-    shard.unused[list.capacity / 4].push_back(list.values);
+  std::memset(block, 0, block_size(capacity) * sizeof(double));
+  if (list.capacity) {
+    std::memcpy(block, list.more, list.capacity * sizeof(double));
+    std::memcpy(block + capacity, list.more + list.capacity, list.capacity * sizeof(std::uint32_t));
+    shard.unused[list.capacity / 4].push_back(list.more);
   }
-  list.values = block;
+  list.more = block;
   list.capacity = capacity;
 }
 
 void Corrections::add(std::int64_t neuron, std::uint32_t example, double value) {
   List& list = lists_[neuron];
-  auto* index = reinterpret_cast<std::uint32_t*>(list.values + list.capacity);
-  for (std::uint32_t e = 0; e < list.size; ++e) {
-    if (index[e] == example) {
-      list.values[e] += value;
+  for (std::uint32_t e = 0; e < std::min(list.size, kInline); ++e) {
+    if (list.index[e] == example) {
+      list.value[e] += value;
       return;
     }
   }
-  if (list.size == list.capacity) {
-    grow(list, shards_[shard(neuron)]);
-    index = reinterpret_cast<std::uint32_t*>(list.values + list.capacity);
+  if (list.size < kInline) {
+    list.value[list.size] = value;
+    list.index[list.size++] = example;
+    return;
   }
-  list.values[list.size] = value;
-  index[list.size++] = example;
+  const std::uint32_t count = list.size - kInline;
+  auto* index = reinterpret_cast<std::uint32_t*>(list.more + list.capacity);
+  for (std::uint32_t e = 0; e < count; ++e) {
+    if (index[e] == example) {
+      list.more[e] += value;
+      return;
+    }
+  }
+  if (count == list.capacity) {
+    grow(list, shards_[shard(neuron)]);
+    index = reinterpret_cast<std::uint32_t*>(list.more + list.capacity);
+  }
+  list.more[count] = value;
+  index[count] = example;
+  ++list.size;
 }
 
 std::int64_t Corrections::entries() const {
@@ -81,10 +95,11 @@ void Corrections::save(std::vector<std::int64_t>& offset, std::vector<std::uint3
   value.clear();
   index.reserve(total);
   value.reserve(total);
-  for (const List& list : lists_) {
-    const auto* const at = reinterpret_cast<const std::uint32_t*>(list.values + list.capacity);
-    value.insert(value.end(), list.values, list.values + list.size);
-    index.insert(index.end(), at, at + list.size);
+  for (std::size_t r = 0; r < lists_.size(); ++r) {
+    each(static_cast<std::int64_t>(r), [&](std::uint32_t example, double corr) {
+      index.push_back(example);
+      value.push_back(corr);
+    });
     offset.push_back(static_cast<std::int64_t>(value.size()));
   }
 }

@@ -23,39 +23,42 @@ class Corrections {
   // corr[neuron][example] += value. Calls for neurons of different shards may run at the same time.
   void add(std::int64_t neuron, std::uint32_t example, double value);
 
-  // sum over the corrections of a neuron of k[example] * corr, four partial sums in fixed order; 0 without any.
+  // sum over the corrections of a neuron of k[example] * corr, four partial sums in fixed order. Unused places
+  // hold value 0 at example 0: whole groups of four are added without a look at the size.
   double dot(std::int64_t neuron, const double* k) const {
     const List& list = lists_[neuron];
-    const std::uint32_t size = list.size;
-    if (!size) return 0.0;
-    const double* const value = list.values;
-    const auto* const index = reinterpret_cast<const std::uint32_t*>(value + list.capacity);
-    double s0 = 0, s1 = 0, s2 = 0, s3 = 0;
-    std::uint32_t e = 0;
-    for (; e + 4 <= size; e += 4) {
-      s0 += k[index[e]] * value[e];
-      s1 += k[index[e + 1]] * value[e + 1];
-      s2 += k[index[e + 2]] * value[e + 2];
-      s3 += k[index[e + 3]] * value[e + 3];
+    double s[kInline];
+    for (std::uint32_t l = 0; l < kInline; ++l) s[l] = k[list.index[l]] * list.value[l];
+    if (list.size > kInline) {
+      const double* const value = list.more;
+      const auto* const index = reinterpret_cast<const std::uint32_t*>(value + list.capacity);
+      for (std::uint32_t e = 0; e < list.size - kInline; e += kInline) {
+        for (std::uint32_t l = 0; l < kInline; ++l) s[l] += k[index[e + l]] * value[e + l];
+      }
     }
-    for (; e < size; ++e) s0 += k[index[e]] * value[e];
-    return (s0 + s2) + (s1 + s3);
+    return (s[0] + s[2]) + (s[1] + s[3]);
   }
-  void prefetch_header(std::int64_t neuron) const { __builtin_prefetch(&lists_[neuron]); }
-  void prefetch_values(std::int64_t neuron) const {
+  void prefetch(std::int64_t neuron) const { __builtin_prefetch(&lists_[neuron]); }
+  void prefetch_more(std::int64_t neuron) const {
     const List& list = lists_[neuron];
-    if (!list.size) return;
-    const char* const begin = reinterpret_cast<const char*>(list.values);
+    if (list.size <= kInline) return;
+    const char* const begin = reinterpret_cast<const char*>(list.more);
     for (std::uint32_t byte = 0; byte < 12 * list.capacity; byte += 64) __builtin_prefetch(begin + byte);
   }
 
   std::int64_t entries() const;
-  // dense[example] += corr for one neuron.
-  template <typename Value>
-  void add_to(std::int64_t neuron, Value* dense) const {
+  // use(example, corr) for every correction of a neuron, in the order in which they came.
+  template <typename Use>
+  void each(std::int64_t neuron, Use use) const {
     const List& list = lists_[neuron];
-    const auto* const index = reinterpret_cast<const std::uint32_t*>(list.values + list.capacity);
-    for (std::uint32_t e = 0; e < list.size; ++e) dense[index[e]] += static_cast<Value>(list.values[e]);
+    const auto* const index = reinterpret_cast<const std::uint32_t*>(list.more + list.capacity);
+    for (std::uint32_t e = 0; e < list.size; ++e) {
+      if (e < kInline) {
+        use(list.index[e], list.value[e]);
+      } else {
+        use(index[e - kInline], list.more[e - kInline]);
+      }
+    }
   }
 
   void save(std::vector<std::int64_t>& offset, std::vector<std::uint32_t>& index,
@@ -64,9 +67,12 @@ class Corrections {
             const std::vector<double>& value);
 
  private:
-  // capacity doubles followed by capacity indices.
-  struct List {
-    double* values = nullptr;
+  static constexpr std::uint32_t kInline = 4;
+  // One cache line: the first four corrections, then a block of `capacity` doubles followed by as many indices.
+  struct alignas(64) List {
+    double value[kInline] = {};
+    std::uint32_t index[kInline] = {};
+    double* more = nullptr;
     std::uint32_t size = 0, capacity = 0;
   };
   struct Shard {
@@ -74,7 +80,7 @@ class Corrections {
     std::int64_t used = 0;                    // doubles used of the last chunk
     std::vector<std::vector<double*>> unused;  // blocks given back, by capacity / 4
   };
-  void grow(List& list, Shard& shard);
+  static void grow(List& list, Shard& shard);
 
   std::int64_t shard_width_;
   std::vector<List> lists_;

@@ -100,7 +100,7 @@ void for_changes(const EventState<T>& state, std::int64_t first, std::int64_t ro
       for (std::int64_t i = 0; i < state.n; ++i) {
         out[i] = (bit_row[i / 64] >> (i % 64)) & 1u ? static_cast<T>(state.S[i]) : T(0);
       }
-      state.corrections.add_to(begin + r, out);
+      state.corrections.each(begin + r, [out](std::uint32_t i, double corr) { out[i] += static_cast<T>(corr); });
     }
     gemm_nn<T>(count, state.d, state.n, T(1), own.coefficients.data(), state.n, state.X.data(), state.d,
                T(0), own.change.data(), state.d);

@@ -1,10 +1,10 @@
 // Per-level kernels of event-driven descent: masked sums of bit rows, list scans, the pass over K and C.
 //
-// Bit rows are neuron-major: bit i of a row is M_ri. Every sum has a fixed number of partial sums (lane
+// Bit rows are neuron-major: bit i of a row is M_ri. Every float sum has a fixed number of partial sums (lane
 // l takes the terms i with i % lanes == l) and a fixed reduction, without fused multiply-adds, so all levels
 // return the same bits.
 //
-// Cost per call, n examples: a masked sum n/16 (float) or n/8 (double) vector additions at AVX-512, its
+// Cost per call, n examples: a masked sum n/32 (16-bit) or n/8 (double) vector additions at AVX-512, its
 // loads from the level-1 cache; a row update n/32; a scan 1/16 compare per key.
 #pragma once
 
@@ -20,11 +20,14 @@ struct RowSums {
 
 // Values that a whole 64-bit word of a bit row addresses; vectors are padded to it with zeros.
 inline constexpr std::int64_t kWordLanes = 64;
+inline constexpr std::int64_t kShortLanes = 64;
 
 struct EventKernels {
-  // out[e] = sum over set bits i of row ids[e] (words words, row stride `stride` words) of v[i].
-  void (*masked_sums_float)(const std::uint64_t* bits, std::int64_t stride, std::int64_t words,
-                            const std::uint32_t* ids, std::int64_t count, const float* v, float* out);
+  // out[e] = sum over set bits i of row ids[e] (words words, row stride `stride` words) of v[i]. The 16-bit
+  // sums are taken in kShortLanes counters, i % kShortLanes each, which the caller's values must not overflow.
+  void (*masked_sums_short)(const std::uint64_t* bits, std::int64_t stride, std::int64_t words,
+                            const std::uint32_t* ids, std::int64_t count, const std::int16_t* v,
+                            std::int32_t* out);
   void (*masked_sums_double)(const std::uint64_t* bits, std::int64_t stride, std::int64_t words,
                              const std::uint32_t* ids, std::int64_t count, const double* v, double* out);
   // acc[i] += sign where bit i is set, i < 64 words.

@@ -1,6 +1,6 @@
 // Kernels of kernels.hpp that are the same source at every level, around level-specific primitives:
-//   Lanes<T>: partial sums, 64 of float or 32 of double; add(word, v) adds the masked values of one word,
-//     total() adds them up as `fold` does
+//   Lanes<T>: partial sums, 64 of 16-bit integers or 32 of double; add(word, v) adds the masked values of one
+//     word, total() adds them up, the doubles as `fold` does
 //   add_row, scan, select: whole functions
 // Included by kernels_<level>.cpp, which defines those and LAZYGRAM_LEVEL.
 
@@ -10,9 +10,9 @@ namespace {
 // Rows of different neurons are far apart: ask for a row this many neurons before it is summed.
 constexpr std::int64_t kPrefetchRows = 8;
 
-template <typename T>
+template <typename T, typename Sum>
 void masked_sums(const std::uint64_t* bits, std::int64_t stride, std::int64_t words,
-                 const std::uint32_t* ids, std::int64_t count, const T* v, T* out) {
+                 const std::uint32_t* ids, std::int64_t count, const T* v, Sum* out) {
   for (std::int64_t e = 0; e < count; ++e) {
     if (e + kPrefetchRows < count) {
       const std::uint64_t* const ahead = bits + ids[e + kPrefetchRows] * stride;
@@ -42,6 +42,6 @@ RowSums row_sums(const double* k, const std::int32_t* c, const double* g, std::i
 }  // namespace
 
 extern const EventKernels event_kernels = {
-    masked_sums<float>, masked_sums<double>, add_row, scan, select<float>, select<double>, row_sums};
+    masked_sums<std::int16_t, std::int32_t>, masked_sums<double, double>, add_row, scan, select<float>, select<double>, row_sums};
 
 }  // namespace lazygram::LAZYGRAM_LEVEL

@@ -15,23 +15,33 @@ namespace {
 template <typename T>
 struct Lanes;
 
+// Lane l of the result is all ones where bit l of the low 16 of `word` is set.
+inline __m256i lane_mask_16(std::uint64_t word) {
+  const __m256i lane =
+      _mm256_setr_epi16(1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096, 8192, 16384,
+                        static_cast<short>(0x8000));
+  const __m256i part = _mm256_set1_epi16(static_cast<short>(word));
+  return _mm256_cmpeq_epi16(_mm256_and_si256(part, lane), lane);
+}
+
 template <>
-struct Lanes<float> {
-  __m256 s[8] = {};
-  void add(const std::uint64_t* at_word, const float* v) {
+struct Lanes<std::int16_t> {
+  __m256i s[4] = {};
+  void add(const std::uint64_t* at_word, const std::int16_t* v) {
     const std::uint64_t word = *at_word;
-    const __m256i lane = _mm256_setr_epi32(1, 2, 4, 8, 16, 32, 64, 128);
-    for (int q = 0; q < 8; ++q) {
-      const __m256i byte = _mm256_set1_epi32(static_cast<int>(word >> (8 * q)));
-      const __m256i mask = _mm256_cmpeq_epi32(_mm256_and_si256(byte, lane), lane);
-      s[q] = _mm256_add_ps(s[q], _mm256_and_ps(_mm256_castsi256_ps(mask), _mm256_load_ps(v + 8 * q)));
+    for (int q = 0; q < 4; ++q) {
+      const __m256i value = _mm256_load_si256(reinterpret_cast<const __m256i*>(v + 16 * q));
+      s[q] = _mm256_add_epi16(s[q], _mm256_and_si256(lane_mask_16(word >> (16 * q)), value));
     }
   }
-  float total() const {
-    alignas(32) float sums[8];
-    _mm256_store_ps(sums, _mm256_add_ps(_mm256_add_ps(_mm256_add_ps(s[0], s[4]), _mm256_add_ps(s[2], s[6])),
-                                        _mm256_add_ps(_mm256_add_ps(s[1], s[5]), _mm256_add_ps(s[3], s[7]))));
-    return fold<8>(sums);
+  std::int32_t total() const {
+    const __m256i one = _mm256_set1_epi16(1);
+    const __m256i sum = _mm256_add_epi32(
+        _mm256_add_epi32(_mm256_madd_epi16(s[0], one), _mm256_madd_epi16(s[1], one)),
+        _mm256_add_epi32(_mm256_madd_epi16(s[2], one), _mm256_madd_epi16(s[3], one)));
+    const __m128i quarter = _mm_add_epi32(_mm256_castsi256_si128(sum), _mm256_extracti128_si256(sum, 1));
+    const __m128i pair = _mm_add_epi32(quarter, _mm_unpackhi_epi64(quarter, quarter));
+    return _mm_cvtsi128_si32(_mm_add_epi32(pair, _mm_shuffle_epi32(pair, 1)));
   }
 };
 
@@ -59,16 +69,12 @@ struct Lanes<double> {
 };
 
 void add_row(const std::uint64_t* row, std::int64_t words, std::int16_t sign, std::int16_t* acc) {
-  const __m256i lane =
-      _mm256_setr_epi16(1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096, 8192, 16384,
-                        static_cast<short>(0x8000));
   const __m256i one = _mm256_set1_epi16(sign);
   for (std::int64_t w = 0; w < words; ++w) {
     for (int q = 0; q < 4; ++q) {
       auto* const at = reinterpret_cast<__m256i*>(acc + 64 * w + 16 * q);
-      const __m256i part = _mm256_set1_epi16(static_cast<short>(row[w] >> (16 * q)));
-      const __m256i mask = _mm256_cmpeq_epi16(_mm256_and_si256(part, lane), lane);
-      _mm256_store_si256(at, _mm256_add_epi16(_mm256_load_si256(at), _mm256_and_si256(mask, one)));
+      const __m256i step = _mm256_and_si256(lane_mask_16(row[w] >> (16 * q)), one);
+      _mm256_store_si256(at, _mm256_add_epi16(_mm256_load_si256(at), step));
     }
   }
 }

@@ -1,7 +1,7 @@
-// Kernels of kernels.hpp at level avx512: a mask register is eight, sixteen or thirty-two bits of the row.
+// Kernels of kernels.hpp at level avx512: a mask register is eight or thirty-two bits of the row.
 //
-//   VADDPS/PD zmm{k}   one per cycle (two on cores with full-width units), latency 3-4: four accumulators
-//   VPADDW zmm{k}      thirty-two counters per instruction
+//   VPADDW zmm{k}      thirty-two counters per instruction, one per cycle on Zen 4, latency 1
+//   VADDPD zmm{k}      one per cycle on Zen 4 (two on cores with full-width units), latency 3-4: four accumulators
 //   VPCOMPRESSD        to a register; the form that stores to memory is microcoded on Zen 4 and avoided
 #include <immintrin.h>
 
@@ -20,22 +20,23 @@ template <typename T>
 struct Lanes;
 
 template <>
-struct Lanes<float> {
-  __m512 s[4] = {_mm512_setzero_ps(), _mm512_setzero_ps(), _mm512_setzero_ps(), _mm512_setzero_ps()};
-  void add(const std::uint64_t* word, const float* v) {
+struct Lanes<std::int16_t> {
+  __m512i s[2] = {_mm512_setzero_si512(), _mm512_setzero_si512()};
+  void add(const std::uint64_t* word, const std::int16_t* v) {
     const auto* const masks = reinterpret_cast<const char*>(word);
-    for (int q = 0; q < 4; ++q) {
-      __mmask16 mask;
-      __builtin_memcpy(&mask, masks + 2 * q, 2);
-      s[q] = _mm512_mask_add_ps(s[q], mask, s[q], _mm512_load_ps(v + 16 * q));
+    for (int q = 0; q < 2; ++q) {
+      __mmask32 mask;
+      __builtin_memcpy(&mask, masks + 4 * q, 4);
+      s[q] = _mm512_mask_add_epi16(s[q], mask, s[q], _mm512_load_si512(v + 32 * q));
     }
   }
-  float total() const {
-    const __m512 sum = _mm512_add_ps(_mm512_add_ps(s[0], s[2]), _mm512_add_ps(s[1], s[3]));
-    const __m256 half = _mm256_add_ps(_mm512_castps512_ps256(sum), _mm512_extractf32x8_ps(sum, 1));
-    const __m128 quarter = _mm_add_ps(_mm256_castps256_ps128(half), _mm256_extractf128_ps(half, 1));
-    const __m128 pair = _mm_add_ps(quarter, _mm_movehl_ps(quarter, quarter));
-    return _mm_cvtss_f32(_mm_add_ss(pair, _mm_movehdup_ps(pair)));
+  std::int32_t total() const {
+    const __m512i one = _mm512_set1_epi16(1);
+    const __m512i sum = _mm512_add_epi32(_mm512_madd_epi16(s[0], one), _mm512_madd_epi16(s[1], one));
+    const __m256i half = _mm256_add_epi32(_mm512_castsi512_si256(sum), _mm512_extracti64x4_epi64(sum, 1));
+    const __m128i quarter = _mm_add_epi32(_mm256_castsi256_si128(half), _mm256_extracti128_si256(half, 1));
+    const __m128i pair = _mm_add_epi32(quarter, _mm_unpackhi_epi64(quarter, quarter));
+    return _mm_cvtsi128_si32(_mm_add_epi32(pair, _mm_shuffle_epi32(pair, 1)));
   }
 };
 

@@ -21,10 +21,9 @@ struct ByteMasks {
   }
 };
 constexpr ByteMasks<std::uint16_t> kMasks16;
-constexpr ByteMasks<std::uint32_t> kMasks32;
 constexpr ByteMasks<std::uint64_t> kMasks64;
 
-// Adds v & mask lane by lane: eight values of T for the eight bits of `byte`.
+// Adds v & mask lane by lane: eight values of T for the eight bits of a byte.
 template <typename T, typename Mask>
 void add_byte(const Mask (&mask)[8], const T* v, T* sums) {
   Mask value[8];
@@ -32,28 +31,34 @@ void add_byte(const Mask (&mask)[8], const T* v, T* sums) {
   for (int l = 0; l < 8; ++l) value[l] &= mask[l];
   T masked[8];
   std::memcpy(masked, value, sizeof value);
-  for (int l = 0; l < 8; ++l) sums[l] += masked[l];
+  for (int l = 0; l < 8; ++l) sums[l] = static_cast<T>(sums[l] + masked[l]);
 }
 
 template <typename T>
 struct Lanes {
-  static constexpr int count = sizeof(T) == 4 ? 64 : 32;
+  static constexpr int count = sizeof(T) == 2 ? 64 : 32;
   T s[count] = {};
   void add(const std::uint64_t* at_word, const T* v) {
     const std::uint64_t word = *at_word;
     for (int q = 0; q < 8; ++q) {
       const int byte = static_cast<int>((word >> (8 * q)) & 255u);
-      if constexpr (sizeof(T) == 4) {
-        add_byte(kMasks32.mask[byte], v + 8 * q, s + 8 * q);
+      if constexpr (sizeof(T) == 2) {
+        add_byte(kMasks16.mask[byte], v + 8 * q, s + 8 * q);
       } else {
         add_byte(kMasks64.mask[byte], v + 8 * q, s + 8 * (q % 4));
       }
     }
   }
-  T total() const {
-    T sums[count];
-    std::memcpy(sums, s, sizeof s);
-    return fold<count>(sums);
+  auto total() const {
+    if constexpr (sizeof(T) == 2) {
+      std::int32_t sum = 0;
+      for (int l = 0; l < count; ++l) sum += s[l];
+      return sum;
+    } else {
+      T sums[count];
+      std::memcpy(sums, s, sizeof s);
+      return fold<count>(sums);
+    }
   }
 };
 

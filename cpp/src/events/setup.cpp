@@ -135,9 +135,10 @@ EventPlan plan_events(std::int64_t width, ConstMatrixView<T> X, ConstMatrixView<
   plan.bits = m * static_cast<double>(words) * 8.0 + m / 8.0;
   plan.tracked = plan.tracked_pairs * pair_bytes;
   // Some 3 % of the tracked pairs flip when `reach` is what the clocks come to (measured; most flips are returns
-  // of the same pairs). 12 bytes each, a third of a list in reserve, no list shorter than 4.
+  // of the same pairs). Four of a
+  // neuron have their place in its 64 bytes, the others take 12 bytes each and a third in reserve.
   const double corrected = 0.04 * plan.tracked_pairs;
-  plan.corrections = 16.0 * m + 12.0 * (1.3 * corrected + 3.0 * m * (1.0 - std::exp(-corrected / m)));
+  plan.corrections = 64.0 * m + 16.0 * std::max(0.0, corrected - 3.0 * m);
   plan.matrices = static_cast<double>(columns) * (64.0 * example_words * 12.0 + 64.0 * words * 4.0 +
                                                   static_cast<double>(X.cols) * (sizeof(T) + 8.0));
   const double panel = kPanel * (std::min<double>(kExampleBlock, columns) +

@@ -56,10 +56,10 @@ struct StepValues {
 struct ColumnScratch {
   std::vector<std::uint32_t> due, uncertain, found;  // positions; positions; flips
   std::vector<std::uint32_t> ids;
-  std::vector<float> sum_float;
+  std::vector<std::int32_t> sum_short;
   std::vector<double> sum_double;
-  Buffer<float> v_float;  // K_ji S_i
-  Buffer<double> v;
+  Buffer<double> v;              // K_ji S_i
+  Buffer<std::int16_t> v_short;  // the same in 16-bit units
   Buffer<std::int16_t> acc;
   std::int64_t due_count = 0, exact_count = 0;
   void allocate(std::int64_t row, std::int64_t words);
