@@ -11,6 +11,8 @@ namespace {
 constexpr std::int64_t kChunk = 512;
 // How many pairs ahead the corrections of a neuron are asked for: the first four, then the others.
 constexpr std::int64_t kPrefetchList = 24, kPrefetchMore = 8;
+// The same for the entries of the due pairs themselves, which lie scattered over the near list.
+constexpr std::int64_t kPrefetchEntry = 32;
 // Additions of +-1 after which a 16-bit counter must be emptied.
 constexpr std::int64_t kMaxAdditions = 32000;
 // Steps of the present length that the near list should last.
@@ -195,7 +197,11 @@ void EventState<T>::evaluate(std::int64_t j, StepValues& next, ColumnScratch& sc
   for (std::int64_t e0 = 0; e0 < due; e0 += kChunk) {
     const std::int64_t count = std::min(kChunk, due - e0);
     const std::uint32_t* const position = scratch.due.data() + e0;
-    for (std::int64_t e = 0; e < count; ++e) scratch.ids[e] = track.neuron[position[e]];
+    for (std::int64_t e = 0; e < count; ++e) {
+      if (e + kPrefetchEntry < count) __builtin_prefetch(&track.neuron[position[e + kPrefetchEntry]]);
+      __builtin_prefetch(&track.z0[position[e]]);
+      scratch.ids[e] = track.neuron[position[e]];
+    }
     kernels.masked_sums_short(bits.data(), words, example_words, scratch.ids.data(), count,
                               scratch.v_short.data(), scratch.sum_short.data());
     for (std::int64_t e = 0; e < std::min(count, kPrefetchList); ++e) corrections.prefetch(scratch.ids[e]);
