@@ -6,7 +6,8 @@
 namespace lazygram::bindings {
 namespace {
 
-// SciPy exports its BLAS as capsules whose name is the C signature; anything but 32-bit integers is refused.
+// SciPy exports its BLAS as capsules whose name is the C signature; anything but 32-bit integers is
+// refused.
 void* blas_pointer(const py::dict& capsules, const char* routine) {
   const py::capsule capsule = capsules[routine];
   const std::string signature = capsule.name();
