@@ -11,7 +11,7 @@ import pytest
 # Threads of OpenMP spin between two calls by default: on a busy machine that slows tiny problems twentyfold.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
-from lazygram import _core  # noqa: E402
+from lazygram import _core
 
 
 @pytest.fixture(params=_core.isa_available())

@@ -40,7 +40,15 @@ def test_any_layout_becomes_contiguous(dtype: str, rng: np.random.Generator) -> 
     base = rng.normal(size=(6, 8)).astype(dtype)
     frozen = base.copy()
     frozen.flags.writeable = False
-    for given in (base, np.asfortranarray(base), base[::2, ::-1], base[:, 3:5], base.T, frozen, base.tolist()):
+    for given in (
+        base,
+        np.asfortranarray(base),
+        base[::2, ::-1],
+        base[:, 3:5],
+        base.T,
+        frozen,
+        base.tolist(),
+    ):
         result = as_matrix(given, "X", dtype=dtype)
         assert result.flags.c_contiguous
         np.testing.assert_array_equal(result, np.array(given, dtype))

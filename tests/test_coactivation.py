@@ -76,7 +76,9 @@ def test_properties(n: int, width: int, seed: int, share: float) -> None:
     np.testing.assert_array_equal(counts.diagonal(), p.count())
     assert (counts <= np.minimum.outer(p.count(), p.count())).all()
     # |a xor b| = |a| + |b| - 2 |a and b|
-    np.testing.assert_array_equal(p.flips(p[::-1]), (p.count() + p.count()[::-1] - 2 * counts[range(n), range(n)[::-1]]))
+    np.testing.assert_array_equal(
+        p.flips(p[::-1]), (p.count() + p.count()[::-1] - 2 * counts[range(n), range(n)[::-1]])
+    )
     order = np.random.default_rng(seed).permutation(n)
     np.testing.assert_array_equal(coactivation_counts(p[order]), counts[np.ix_(order, order)])
     np.testing.assert_array_equal(

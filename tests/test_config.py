@@ -52,7 +52,9 @@ def test_threads_follow_the_environment() -> None:
 
 def test_import_is_light() -> None:
     code = "import sys, lazygram; print(*{m.split('.')[0] for m in sys.modules})"
-    done = subprocess.run([sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, timeout=60)
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, timeout=60
+    )
     assert done.returncode == 0, done.stderr
     assert not {"sklearn", "matplotlib", "click", "rich", "torch", "pandas"} & set(done.stdout.split())
 

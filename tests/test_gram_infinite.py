@@ -26,7 +26,9 @@ def reference(x: np.ndarray, y: np.ndarray) -> tuple[mpmath.mpf, mpmath.mpf, mpm
         return first, second, nx * ny
 
 
-def worst(X: np.ndarray, X2: np.ndarray | None = None, threads: int | None = None) -> tuple[float, float, float]:
+def worst(
+    X: np.ndarray, X2: np.ndarray | None = None, threads: int | None = None
+) -> tuple[float, float, float]:
     """Largest errors of H_inf, K_a and their sum in units of eps |x||x'|."""
     Y = X if X2 is None else X2
     first = gram_infinite(X, X2, threads=threads)
@@ -204,7 +206,13 @@ def test_layouts_and_dtypes(rng: np.random.Generator) -> None:
     expected = gram_infinite(X)
     frozen = X.copy()
     frozen.flags.writeable = False
-    for x in (np.asfortranarray(X), np.repeat(X, 2, axis=0)[::2], np.repeat(X, 2, axis=1)[:, ::2], frozen, X.tolist()):
+    for x in (
+        np.asfortranarray(X),
+        np.repeat(X, 2, axis=0)[::2],
+        np.repeat(X, 2, axis=1)[:, ::2],
+        frozen,
+        X.tolist(),
+    ):
         np.testing.assert_array_equal(gram_infinite(x), expected)
     integers = rng.integers(1, 5, (4, 3))
     np.testing.assert_array_equal(gram_infinite(integers), gram_infinite(integers.astype(float)))

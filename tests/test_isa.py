@@ -18,8 +18,12 @@ def import_with(value: str | None) -> subprocess.CompletedProcess[str]:
     environment = {k: v for k, v in os.environ.items() if k != "LAZYGRAM_ISA"}
     if value is not None:
         environment["LAZYGRAM_ISA"] = value
-    code = "import lazygram; print(lazygram.config()['isa_used'], lazygram.TwoLayerReLU(9, 2).weights().shape)"
-    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment, timeout=60)
+    code = (
+        "import lazygram; print(lazygram.config()['isa_used'], lazygram.TwoLayerReLU(9, 2).weights().shape)"
+    )
+    return subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, env=environment, timeout=60
+    )
 
 
 @pytest.mark.parametrize("level", _core.isa_available())

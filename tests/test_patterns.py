@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 from hypothesis import given, settings
-from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 import lazygram
@@ -104,7 +103,11 @@ def test_progress_is_reported_and_may_raise(rng: np.random.Generator) -> None:
         ({"X": np.ones((2, 3)), "width": 0, "seed": 1}, ValueError, "width: must be positive"),
         ({"X": np.ones((2, 3)), "width": 1.5, "seed": 1}, TypeError, "width: an integer"),
         ({"X": np.ones((2, 3)), "width": 5, "seed": -1}, ValueError, "seed: must not be negative"),
-        ({"X": np.ones((2, 3)), "width": 5, "seed": 1, "antisymmetric": True}, ValueError, "width: must be even"),
+        (
+            {"X": np.ones((2, 3)), "width": 5, "seed": 1, "antisymmetric": True},
+            ValueError,
+            "width: must be even",
+        ),
         ({"W": np.ones((2, 3)), "X": np.ones((2, 3)), "threads": 0}, ValueError, "threads: must be positive"),
         ({"W": np.ones((2, 3)), "X": np.ones((2, 3)), "threads": "2"}, TypeError, "threads: an integer"),
     ],
@@ -143,7 +146,14 @@ def test_round_trip(mask: np.ndarray) -> None:
 def test_slicing_by_example(rng: np.random.Generator) -> None:
     a = random_bool(rng, 12, 700)
     p = PackedPatterns.from_bool(a)
-    indices = [slice(2, 7), slice(None, None, 3), slice(None, None, -1), [0, 3, 3], np.arange(12) % 2 == 0, ...]
+    indices = [
+        slice(2, 7),
+        slice(None, None, 3),
+        slice(None, None, -1),
+        [0, 3, 3],
+        np.arange(12) % 2 == 0,
+        ...,
+    ]
     for index in indices:
         np.testing.assert_array_equal(p[index].to_bool(), a[index])
         np.testing.assert_array_equal(p[index].count(), a[index].sum(axis=1))

@@ -41,7 +41,16 @@ def results(threads: int | None, dtype: str) -> dict[str, np.ndarray]:
             if method == "flow" and (dtype == "float32" or layers == "both"):
                 continue
             run = train(
-                network, X[:30], y[:30], 3, 0.01, method=method, batch_size=batch, layers=layers, X_test=X2[:9], **t  # type: ignore[arg-type]
+                network,
+                X[:30],
+                y[:30],
+                3,
+                0.01,
+                method=method,
+                batch_size=batch,
+                layers=layers,
+                X_test=X2[:9],
+                **t,  # type: ignore[arg-type]
             )
             assert run.network is not None
             out |= {f"{method} {layers} {name}": values for name, values in run.history.items()}
@@ -87,6 +96,12 @@ def test_blas_gets_its_threads_back() -> None:
 def test_check_threads() -> None:
     assert check_threads(None) == 0
     assert check_threads(3) == 3
-    for bad, kind in ((0, ValueError), (-1, ValueError), (10**6, ValueError), (1.0, TypeError), (True, TypeError)):
+    for bad, kind in (
+        (0, ValueError),
+        (-1, ValueError),
+        (10**6, ValueError),
+        (1.0, TypeError),
+        (True, TypeError),
+    ):
         with pytest.raises(kind, match="threads: "):
             check_threads(bad)  # type: ignore[arg-type]

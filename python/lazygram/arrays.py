@@ -123,7 +123,7 @@ def as_vector(
 
 
 def check_nonnegative_int(value: Any, name: str, *, limit: int = 2**63) -> int:
-    """`value` as a plain int in [0, limit), limit a power of two; TypeError or ValueError naming `name` otherwise."""
+    """`value` as a plain int in [0, limit), limit a power of two; errors name `name`."""
     if isinstance(value, (bool, np.bool_)):
         raise TypeError(f"{name}: an integer is needed, got {value!r}")
     try:

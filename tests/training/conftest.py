@@ -56,8 +56,8 @@ def numpy_training(
             "loss": ((u - y) ** 2).sum() / 2 if loss == "quadratic" else np.log1p(np.exp(-y * u)).sum(),
             "lambda_min": spectrum[0], "lambda_max": spectrum[-1],
             "gram_change": np.abs(np.linalg.eigvalsh(H - first["H"])).max() if spectra else np.nan,
-            "pattern_change": (M != first["M"]).mean(),
-            "flips": (M != rows[-1]["M"]).sum() if rows else 0,
+            "pattern_change": (first["M"] != M).mean(),
+            "flips": (rows[-1]["M"] != M).sum() if rows else 0,
             "max_distance": distance.max(), "mean_distance": distance.mean(),
         })  # fmt: skip
         if X_test is not None:

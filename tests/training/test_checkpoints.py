@@ -90,7 +90,9 @@ def test_resume_between_records(problem, tmp_path: Path) -> None:  # type: ignor
 
 
 @pytest.mark.parametrize("method", ["gd", "sgd"])
-def test_resume_from_a_step_without_record(problem, tmp_path: Path, method: str, monkeypatch: pytest.MonkeyPatch) -> None:  # type: ignore[no-untyped-def]
+def test_resume_from_a_step_without_record(
+    problem, tmp_path: Path, method: str, monkeypatch: pytest.MonkeyPatch
+) -> None:  # type: ignore[no-untyped-def]
     from lazygram.training import run as run_module
 
     X, y, *_ = problem
@@ -127,7 +129,10 @@ def test_network_from_arrays_and_more_steps(problem, tmp_path: Path, rng: np.ran
 def test_a_run_that_was_over_stays_over(problem, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
     X, y, *_ = problem
     network, file = TwoLayerReLU(200, 9, seed=1), tmp_path / "c.npz"
-    for options, why in (({"tolerance": 2.0}, "tolerance"), ({"step_size": 50.0, "record_every": 50}, "diverged")):
+    for options, why in (
+        ({"tolerance": 2.0}, "tolerance"),
+        ({"step_size": 50.0, "record_every": 50}, "diverged"),
+    ):
         arguments = {"step_size": 0.1, **options}
         run = train(network, X, y, 3000, checkpoint=file, **arguments)  # type: ignore[arg-type]
         assert run.summary["stopped"] == why
@@ -160,12 +165,15 @@ def test_other_runs_are_refused(problem, tmp_path: Path) -> None:  # type: ignor
         (network, X, y, 0.1, {"X_test": X_test, "y_test": y_test + 1}, "its test data is"),
     ]
     for net, inputs, labels, step, options, text in cases:
-        with pytest.raises(ValueError, match=rf"resume: .*c\.npz belongs to another run: .*") as caught:
+        with pytest.raises(ValueError, match=r"resume: .*c\.npz belongs to another run: .*") as caught:
             train(net, inputs, labels, 5, step, resume=file, **options)
         assert text in str(caught.value)
     sgd = {"method": "sgd", "batch_size": 3}
     train(network, X, y, 3, 0.1, checkpoint=file, seed=1, **sgd)
-    for options, text in (({"seed": 2}, "its seed is 1, here it is 2"), ({"seed": 1, "batch_size": 4}, "its batch_size is 3")):
+    for options, text in (
+        ({"seed": 2}, "its seed is 1, here it is 2"),
+        ({"seed": 1, "batch_size": 4}, "its batch_size is 3"),
+    ):
         with pytest.raises(ValueError, match=text):
             train(network, X, y, 5, 0.1, resume=file, **{**sgd, **options})
 

@@ -22,9 +22,20 @@ def test_float64(isa_level: str, problem, numpy_loop: Loop, layers: str, loss: s
         y, y_test = np.sign(y), np.sign(y_test)
     network = TwoLayerReLU(700, 9, seed=3)
     run = train(
-        network, X, y, 25, 0.7, loss=loss, layers=layers, X_test=X_test, y_test=y_test, threads=threads  # type: ignore[arg-type]
+        network,
+        X,
+        y,
+        25,
+        0.7,
+        loss=loss,
+        layers=layers,
+        X_test=X_test,
+        y_test=y_test,
+        threads=threads,  # type: ignore[arg-type]
     )
-    expected = numpy_loop(network.weights(), network.signs, X, y, 25, 0.7, layers=layers, loss=loss, X_test=X_test)
+    expected = numpy_loop(
+        network.weights(), network.signs, X, y, 25, 0.7, layers=layers, loss=loss, X_test=X_test
+    )
     assert expected["flips"].sum() > 0  # otherwise nothing below would test the patterns
     assert set(run.history) == {"step", "time", "test_predictions", "test_loss", *QUANTITIES}
     for name in ("step", "flips", "pattern_change", "time"):
@@ -34,7 +45,9 @@ def test_float64(isa_level: str, problem, numpy_loop: Loop, layers: str, loss: s
         np.testing.assert_allclose(run.history[name], expected[name], rtol=1e-11, atol=1e-12, err_msg=name)
     u_test = expected["test_predictions"]
     test_loss = (
-        ((u_test - y_test) ** 2).sum(axis=1) / 2 if loss == "quadratic" else np.log1p(np.exp(-y_test * u_test)).sum(axis=1)
+        ((u_test - y_test) ** 2).sum(axis=1) / 2
+        if loss == "quadratic"
+        else np.log1p(np.exp(-y_test * u_test)).sum(axis=1)
     )
     np.testing.assert_allclose(run.history["test_loss"], test_loss, rtol=1e-11)
     assert run.network is not None
@@ -52,7 +65,13 @@ def test_float32(isa_level: str, problem, numpy_loop: Loop, layers: str) -> None
     x = X.astype(np.float32)
     run = train(network, x, y, 20, 0.5, layers=layers)  # type: ignore[arg-type]
     expected = numpy_loop(
-        network.weights().astype(float), network.signs.astype(float), x.astype(float), y, 20, 0.5, layers=layers
+        network.weights().astype(float),
+        network.signs.astype(float),
+        x.astype(float),
+        y,
+        20,
+        0.5,
+        layers=layers,
     )
     for name in ("loss", "predictions", "max_distance", "mean_distance"):
         np.testing.assert_allclose(run.history[name], expected[name], rtol=2e-5, atol=2e-5, err_msg=name)
@@ -172,7 +191,9 @@ def test_linearisation_gap_of_the_specification(width: int, expected: float) -> 
         y = rng.normal(size=30)
         values, vectors = np.linalg.eigh(gram_infinite(X))
         eta = 1 / values[-1]
-        run = train(TwoLayerReLU(width, 30, seed=seed), X, y, 400, eta, record=["predictions"], record_every=2)
+        run = train(
+            TwoLayerReLU(width, 30, seed=seed), X, y, 400, eta, record=["predictions"], record_every=2
+        )
         u, e0 = run.history["predictions"], run.history["predictions"][0] - y
         powers = (1 - eta * values) ** run.history["step"][:, None]
         frozen = y + (powers * (vectors.T @ e0)) @ vectors.T

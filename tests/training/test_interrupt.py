@@ -16,16 +16,17 @@ from lazygram import StepState, TrainingFailed, TrainingInterrupted, TwoLayerReL
 
 READY = 'print("ready", flush=True)'
 
-# Each would take minutes at the lowest level. The second is a single tile of work, so it must be left from inside.
+# Each would take long at the lowest level. The second and third are one tile of work: left from inside.
 LONG_CALLS = {
     "gram": f"{READY}; lazygram.TwoLayerReLU(2**22, 400, seed=0).gram(np.ones((300, 400)))",
     "one tile of counts": f"""{READY}; lazygram.coactivation_counts(
-        lazygram.PackedPatterns._trusted(np.broadcast_to(np.zeros((1, 2**21), np.uint64), (128, 2**21)), 2**27))""",
+        lazygram.PackedPatterns._trusted(
+            np.broadcast_to(np.zeros((1, 2**21), np.uint64), (128, 2**21)), 2**27))""",
     "one panel of patterns": f"""X = np.ones((2 * 10**6, 50)); {READY}
     lazygram.patterns.patterns_of(np.ones((512, 50)), 512, X, threads=None)""",
     "predict": f"{READY}; lazygram.TwoLayerReLU(2**28, 50, seed=0).predict(np.ones((300, 50)))",
-    "train": """lazygram.train(lazygram.TwoLayerReLU(2**14, 50), np.random.default_rng(0).normal(size=(300, 50)),
-        np.ones(300), 10**6, 1e-3, record=["loss"], record_every=10**6,
+    "train": """lazygram.train(
+        lazygram.TwoLayerReLU(2**14, 50), np.random.default_rng(0).normal(size=(300, 50)), np.ones(300), 10**6, 1e-3, record=["loss"], record_every=10**6,
         callbacks=lambda state: print("ready", flush=True))""",
 }
 

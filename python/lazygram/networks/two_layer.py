@@ -68,7 +68,7 @@ class TwoLayerReLU:
         self._dtype = _check_dtype(dtype)
         if antisymmetric and self._width % 2:
             raise ValueError(f"width: must be even for an antisymmetric network, got {width}")
-        self._random = _core.RandomNetwork(seed_to_int(seed), self._width, self._dim, bool(antisymmetric))
+        self._random: _core.RandomNetwork | None = _core.RandomNetwork(seed_to_int(seed), self._width, self._dim, bool(antisymmetric))
         self._stored: _Stored | None = None
 
     @classmethod
@@ -134,8 +134,9 @@ class TwoLayerReLU:
     def signs(self) -> Array:
         """Output weights a, shape (width,), dtype of the network (a copy)."""
         if self._stored is not None:
-            return self._stored.a.copy()
-        out = np.empty(self._width, self._dtype)
+            return np.array(self._stored.a)
+        assert self._random is not None
+        out: Array = np.empty(self._width, self._dtype)
         self._random.signs(0, out)
         return out
 
@@ -160,6 +161,7 @@ class TwoLayerReLU:
         index = _row_indices(rows, self._width)
         if self._stored is not None:
             return np.array(self._stored.W[index])
+        assert self._random is not None
         if isinstance(index, slice):
             start, stop, step = index.indices(self._width)
             if step == 1:

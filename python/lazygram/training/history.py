@@ -97,7 +97,7 @@ class Recorder:
     gram_0: Float64 | None = None
     rows: dict[str, list[Any]] = field(default_factory=dict)
     done: tuple[int, PackedPatterns | None] = (0, None)
-    """Whole rows, and the patterns of the last one: changed together, so that Ctrl-C finds them consistent."""
+    """Whole rows, and the patterns of the last one: changed together, for Ctrl-C to find them consistent."""
 
     def start(self, patterns_0: PackedPatterns, gram_0: Float64 | None) -> None:
         """Reference of the run: patterns (and H, when spectra are recorded) of step 0."""

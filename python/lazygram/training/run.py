@@ -7,7 +7,7 @@ import os
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -35,9 +35,11 @@ from lazygram.training.checkpoints import (
     save_checkpoint,
 )
 from lazygram.training.dense import DenseState, batch_indices
-from lazygram.training.flow import FlowState
 from lazygram.training.history import History, Recorder, record_steps, recorded_quantities
 from lazygram.training.losses import Loss, get_loss
+
+if TYPE_CHECKING:
+    from lazygram.training.flow import FlowState
 
 __all__ = ["METHODS", "Run", "StepState", "TrainingFailed", "TrainingInterrupted", "train"]
 
@@ -189,7 +191,7 @@ def train(
         "pattern_change" (fraction of activation bits that differ from step 0), "flips" (bits that differ from
         the previously recorded step), "max_distance" and "mean_distance" of ||w_r(k) - w_r(0)||_2,
         "test_predictions", "test_loss". ``run.summary`` has lambda0 = lambda_min(H_inf) and
-        gram_initial_distance = ||H(0) - H_inf||_2 when spectral quantities are recorded, and why the run stopped.
+        gram_initial_distance = ||H(0) - H_inf||_2 when these are recorded, and why the run stopped.
 
     Raises
     ------
@@ -389,6 +391,9 @@ class _Trainer:
 
     def _make_state(self, step: int, weights: tuple[Array, Array] | None) -> DenseState:
         if self.method == "flow":
+            # Imported here: the integrators of SciPy would double the time of `import lazygram`.
+            from lazygram.training.flow import FlowState
+
             return FlowState(
                 self.network,
                 self.X,
@@ -479,9 +484,9 @@ class _Trainer:
     def _advance(self) -> None:
         state = self.state
         with np.errstate(over="ignore", invalid="ignore"):  # divergence is reported by `_look`
-            if isinstance(state, FlowState):
+            if self.method == "flow":
                 following = min(k for k in self.records if k > state.step)
-                state.advance_to(following, self.step_size)
+                cast("FlowState", state).advance_to(following, self.step_size)
             elif self.batch_size is not None:
                 n = self.X.shape[0]
                 batch = batch_indices(self.seed, state.step, n, self.batch_size)
