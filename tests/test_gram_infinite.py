@@ -47,8 +47,7 @@ def worst(
     return float(errors[0]), float(errors[1]), float(errors[2])
 
 
-# The documented error: a few roundings of |x||x'|, about 22 (1 / sin th at |cos| = 0.999) near the switch; each
-# rounding of the cosine also grows with the number of columns.
+# The documented error: a few roundings of |x||x'|, about 22 (1 / sin th at |cos| = 0.999) near the switch.
 LIMIT = 30
 
 

@@ -140,5 +140,5 @@ def test_seeds() -> None:
     with pytest.raises(ValueError, match="seed: must not be negative"):
         seed_to_int(-1)
     for bad in (1.5, "1", None, True, np.random.RandomState(0)):
-        with pytest.raises(TypeError, match="batch_seed: an int or numpy.random.Generator"):
+        with pytest.raises(TypeError, match=r"batch_seed: an int or numpy\.random\.Generator"):
             seed_to_int(bad, "batch_seed")  # type: ignore[arg-type]

@@ -206,7 +206,7 @@ def test_checkpoint_that_cannot_be_written_keeps_the_run(problem, tmp_path: Path
     blocked = tmp_path / "file"
     blocked.write_text("not a folder")
     network = TwoLayerReLU(40, 9, seed=1)
-    with pytest.raises(TrainingFailed, match="failed after step 4: .*no checkpoint was written") as failed:
+    with pytest.raises(TrainingFailed, match=r"failed after step 4: .*no checkpoint was written") as failed:
         train(network, X, y, 4, 0.1, checkpoint=blocked / "c.npz")
     assert isinstance(failed.value.__cause__, OSError)
     assert len(failed.value.run.history["loss"]) == 5

@@ -59,7 +59,7 @@ def test_float64(isa_level: str, problem, numpy_loop: Loop, layers: str, loss: s
 
 @pytest.mark.parametrize("layers", ["first", "both"])
 def test_float32(isa_level: str, problem, numpy_loop: Loop, layers: str) -> None:  # type: ignore[no-untyped-def]
-    """Weights of size 1 in float32: errors of about eps = 1.2e-7 a step in each weight, 20 steps, averaged."""
+    """Weights of size 1 in float32: errors of about eps = 1.2e-7 a step in each weight, averaged."""
     X, y, *_ = problem
     network = TwoLayerReLU(600, 9, seed=3, dtype="float32")
     x = X.astype(np.float32)
@@ -173,8 +173,9 @@ def test_summary(problem) -> None:  # type: ignore[no-untyped-def]
     assert summary["initial_loss"] == run.history["loss"][0]
     assert summary["final_loss"] == run.history["loss"][-1]
     facts = {
-        "method": "gd", "loss": "quadratic", "layers": "first", "width": 900, "dim": 9, "n": 12, "dtype": "float64",
-        "seed": 2, "batch_size": None, "step_size": 0.25, "steps": 5, "steps_done": 5, "stopped": "steps", "message": "",
+        "method": "gd", "loss": "quadratic", "layers": "first", "width": 900, "dim": 9, "n": 12,
+        "dtype": "float64", "seed": 2, "batch_size": None, "step_size": 0.25, "steps": 5, "steps_done": 5,
+        "stopped": "steps", "message": "",
     }  # fmt: skip
     assert {name: summary[name] for name in facts} == facts
     assert summary["elapsed_seconds"] > 0

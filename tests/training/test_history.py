@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -108,7 +109,7 @@ def test_state_that_callbacks_see(problem) -> None:  # type: ignore[no-untyped-d
         np.testing.assert_array_equal(state.predictions, run.history["predictions"][k])
         assert state.loss == run.history["loss"][k]
         assert state.values["lambda_min"] == run.history["lambda_min"][k]
-    assert all(a.elapsed <= b.elapsed for a, b in zip(seen, seen[1:], strict=False))
+    assert all(a.elapsed <= b.elapsed for a, b in pairwise(seen))
     seen[-1].predictions[:] = np.nan  # what a callback does to its arrays stays with it
     seen[-1].values["loss"] = np.nan
     assert np.isfinite(run.history["predictions"]).all()

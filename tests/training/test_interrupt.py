@@ -26,7 +26,8 @@ LONG_CALLS = {
     lazygram.patterns.patterns_of(np.ones((512, 50)), 512, X, threads=None)""",
     "predict": f"{READY}; lazygram.TwoLayerReLU(2**28, 50, seed=0).predict(np.ones((300, 50)))",
     "train": """lazygram.train(
-        lazygram.TwoLayerReLU(2**14, 50), np.random.default_rng(0).normal(size=(300, 50)), np.ones(300), 10**6, 1e-3, record=["loss"], record_every=10**6,
+        lazygram.TwoLayerReLU(2**14, 50), np.random.default_rng(0).normal(size=(300, 50)), np.ones(300),
+        10**6, 1e-3, record=["loss"], record_every=10**6,
         callbacks=lambda state: print("ready", flush=True))""",
 }
 
