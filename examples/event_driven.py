@@ -84,7 +84,7 @@ def main(folder: Path, quick: bool) -> bool:
             place.legend()
             finish_axes(place, title=title, xlabel=label, ylabel="seconds")
         pairs.loglog(widths, 100 * looks, "o-", color=COLORS["blue"])
-        finish_axes(pairs, title="Looks at a pair in 100 steps", xlabel="width  m", ylabel="looks / all pairs [%]")
+        finish_axes(pairs, title="Looks at pairs, 100 steps", xlabel="width  m", ylabel="% of all pairs")
     print(f"written: {save_figure(figure, folder / 'event_driven')[0]}")
     return gap <= AGREEMENT and abs(slope - SLOPE) <= SLACK
 

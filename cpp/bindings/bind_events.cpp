@@ -1,9 +1,8 @@
 // Bindings of events.hpp: one class per dtype, snapshots as dictionaries of arrays.
-#include "lazygram/events.hpp"
-
 #include <cstring>
 
 #include "bindings/bind.hpp"
+#include "lazygram/events.hpp"
 
 namespace lazygram::bindings {
 namespace {
@@ -31,10 +30,12 @@ std::vector<T> taken(const py::dict& from, const char* name) {
 Buffer<std::uint64_t> taken_words(const py::dict& from, const char* name) {
   require(from.contains(name), std::string("resume: '") + name + "' is missing");
   const auto array = py::cast<py::array>(from[name]);
-  require(has_dtype<std::uint64_t>(array), std::string("resume: '") + name + "' has the wrong dtype");
+  require(has_dtype<std::uint64_t>(array),
+          std::string("resume: '") + name + "' has the wrong dtype");
   const auto contiguous = py::array_t<std::uint64_t, py::array::c_style>(array);
   Buffer<std::uint64_t> words(contiguous.size());
-  if (words.size()) std::memcpy(words.data(), contiguous.data(), words.size() * sizeof(std::uint64_t));
+  if (words.size())
+    std::memcpy(words.data(), contiguous.data(), words.size() * sizeof(std::uint64_t));
   return words;
 }
 
@@ -42,9 +43,10 @@ EventSnapshot snapshot_from(const py::dict& from) {
   EventSnapshot s;
   const std::vector<std::int64_t> counters = taken<std::int64_t>(from, "counters");
   const std::vector<double> path_length = taken<double>(from, "path_length");
-  require(counters.size() == 2 && path_length.size() == 1, "resume: wrong sizes");
+  require(counters.size() == 3 && path_length.size() == 1, "resume: wrong sizes");
   s.steps = counters[0];
   s.flips = counters[1];
+  s.flips_last = counters[2];
   s.path_length = path_length[0];
   s.bits = taken_words(from, "bits");
   s.marked = taken_words(from, "marked");
@@ -63,7 +65,7 @@ EventSnapshot snapshot_from(const py::dict& from) {
 
 py::dict snapshot_to(const EventSnapshot& s, std::int64_t width) {
   py::dict to;
-  to["counters"] = copied(std::vector<std::int64_t>{s.steps, s.flips});
+  to["counters"] = copied(std::vector<std::int64_t>{s.steps, s.flips, s.flips_last});
   to["path_length"] = copied(std::vector<double>{s.path_length});
   to["bits"] = copied(s.bits.data(), {width, s.bits.size() / width});
   to["marked"] = copied(s.marked.data(), {width, s.marked.size() / width});
@@ -111,9 +113,10 @@ py::dict plan_dict(const EventPlan& p) {
 }
 
 template <typename T>
-std::unique_ptr<EventDescent<T>> make(const py::object& source, const py::object& a, const py::array& X,
-                                      const py::array& X_test, const py::array& reach,
-                                      std::int64_t memory_limit, const py::object& resume, int threads,
+std::unique_ptr<EventDescent<T>> make(const py::object& source, const py::object& a,
+                                      const py::array& X, const py::array& X_test,
+                                      const py::array& reach, std::int64_t memory_limit,
+                                      const py::object& resume, int threads,
                                       const py::object& progress) {
   const Neurons<T> w = neurons<T>(source);
   const ConstMatrixView<T> x = matrix<const T>(X, "X"), x_test = matrix<const T>(X_test, "X_test");
@@ -149,20 +152,23 @@ void bind_class(py::module_& module, const char* name) {
       .def_property_readonly("columns", &Descent::columns)
       .def_property_readonly("width", &Descent::width)
       .def_property_readonly("path_length", &Descent::path_length)
-      .def_property_readonly("predictions", [](const Descent& self) { return copied(self.predictions()); })
+      .def_property_readonly("predictions",
+                             [](const Descent& self) { return copied(self.predictions()); })
       .def_property_readonly("changed", [](const Descent& self) { return copied(self.changed()); })
       .def_property_readonly("stats", [](const Descent& self) { return stats_dict(self.stats()); })
       .def_property_readonly("plan", [](const Descent& self) { return plan_dict(self.plan()); })
       .def("gram",
            [](const Descent& self, const py::array& out) {
              const MatrixView<double> view = matrix<double>(out, "out");
-             require(view.rows == self.columns() && view.cols == self.examples(), "out: wrong shape");
+             require(view.rows == self.columns() && view.cols == self.examples(),
+                     "out: wrong shape");
              self.gram(view);
            })
       .def("counts",
            [](const Descent& self, const py::array& out) {
              const MatrixView<std::int64_t> view = matrix<std::int64_t>(out, "out");
-             require(view.rows == self.columns() && view.cols == self.examples(), "out: wrong shape");
+             require(view.rows == self.columns() && view.cols == self.examples(),
+                     "out: wrong shape");
              self.counts(view);
            })
       .def("patterns",
@@ -194,7 +200,8 @@ void bind_class(py::module_& module, const char* name) {
              const py::gil_scoped_release release;
              return self.differences_from_mark(options);
            })
-      .def("snapshot", [](const Descent& self) { return snapshot_to(self.snapshot(), self.width()); });
+      .def("snapshot",
+           [](const Descent& self) { return snapshot_to(self.snapshot(), self.width()); });
 }
 
 template <typename T>
@@ -210,8 +217,8 @@ py::dict plan_for(std::int64_t width, const py::array& X, const py::array& X_tes
 void bind_events(py::module_& module) {
   bind_class<float>(module, "EventDescentF32");
   bind_class<double>(module, "EventDescentF64");
-  module.def("plan_events", [](std::int64_t width, const py::array& X, const py::array& X_test, bool random,
-                               const py::array& reach, int threads) {
+  module.def("plan_events", [](std::int64_t width, const py::array& X, const py::array& X_test,
+                               bool random, const py::array& reach, int threads) {
     return has_dtype<float>(X) ? plan_for<float>(width, X, X_test, random, reach, threads)
                                : plan_for<double>(width, X, X_test, random, reach, threads);
   });

@@ -1,6 +1,4 @@
 // Event-driven descent against a dense loop written from the definition, step by step.
-#include "lazygram/events.hpp"
-
 #include <algorithm>
 #include <cmath>
 #include <cstring>
@@ -10,6 +8,7 @@
 
 #include "check.hpp"
 #include "lazygram/error.hpp"
+#include "lazygram/events.hpp"
 #include "lazygram/gram.hpp"
 
 using namespace lazygram;
@@ -39,7 +38,8 @@ struct Problem {
     return w;
   }
   const T* signs() const { return W.empty() ? nullptr : a.data(); }
-  EventDescent<T> engine(double reach = kAll, int threads = 1, const EventSnapshot* resume = nullptr) const {
+  EventDescent<T> engine(double reach = kAll, int threads = 1,
+                         const EventSnapshot* resume = nullptr) const {
     const std::vector<double> all(n + tests, reach);
     EventOptions options;
     options.reach = all.data();
@@ -51,7 +51,8 @@ struct Problem {
 
 // Unit-norm Gaussian inputs and Gaussian labels from the generator of the weights, another seed.
 template <typename T>
-Problem<T> problem(std::int64_t m, std::int64_t n, std::int64_t d, std::int64_t tests, std::uint64_t seed) {
+Problem<T> problem(std::int64_t m, std::int64_t n, std::int64_t d, std::int64_t tests,
+                   std::uint64_t seed) {
   Problem<T> p;
   p.network = {seed, m, d, false};
   p.n = n;
@@ -138,15 +139,18 @@ std::vector<std::uint64_t> bits_of(const EventDescent<T>& engine) {
 // C must be what the bits say, exactly.
 template <typename T>
 void check_counts(const EventDescent<T>& engine) {
-  const std::int64_t columns = engine.columns(), n = engine.examples(), words = pattern_words(engine.width());
+  const std::int64_t columns = engine.columns(), n = engine.examples(),
+                     words = pattern_words(engine.width());
   std::vector<std::uint64_t> bits = bits_of(engine);
   std::vector<std::int64_t> kept(columns * n), counted(columns * n);
   engine.counts({kept.data(), columns, n, n});
-  const ConstPatternsView all{bits.data(), columns, words, words}, examples{bits.data(), n, words, words};
+  const ConstPatternsView all{bits.data(), columns, words, words},
+      examples{bits.data(), n, words, words};
   for (std::int64_t j = 0; j < columns; ++j) {
     for (std::int64_t i = 0; i < n; ++i) {
       std::int64_t sum = 0;
-      for (std::int64_t w = 0; w < words; ++w) sum += __builtin_popcountll(all(j, w) & examples(i, w));
+      for (std::int64_t w = 0; w < words; ++w)
+        sum += __builtin_popcountll(all(j, w) & examples(i, w));
       counted[j * n + i] = sum;
     }
   }
@@ -158,10 +162,11 @@ struct Comparison {
   double worst_u = 0;
 };
 
-// Runs both for `steps` steps, each on its own residuals. tolerance: of z and u, relative to the largest |u| and |z|.
+// Runs both for `steps` steps, each on its own residuals. tolerance: of z and u, relative to the
+// largest |u| and |z|.
 template <typename T>
-Comparison compare(const Problem<T>& p, int steps, const std::function<double(int)>& eta, double tolerance,
-                   double reach = kAll, int check_every = 1) {
+Comparison compare(const Problem<T>& p, int steps, const std::function<double(int)>& eta,
+                   double tolerance, double reach = kAll, int check_every = 1) {
   Dense dense(p);
   EventDescent<T> engine = p.engine(reach, 2);
   Comparison result;
@@ -170,7 +175,8 @@ Comparison compare(const Problem<T>& p, int steps, const std::function<double(in
     for (double u : dense.u) scale = std::max(scale, std::fabs(u));
     for (double z : dense.z) z_scale = std::max(z_scale, std::fabs(z));
     for (std::int64_t j = 0; j < engine.columns(); ++j) {
-      result.worst_u = std::max(result.worst_u, std::fabs(engine.predictions()[j] - dense.u[j]) / scale);
+      result.worst_u =
+          std::max(result.worst_u, std::fabs(engine.predictions()[j] - dense.u[j]) / scale);
     }
     CHECK(result.worst_u <= tolerance);
     if (k % check_every == 0) {
@@ -260,7 +266,8 @@ TEST(diverging_steps_stop_before_anything_is_lost) {
 }
 
 TEST(single_neuron_single_example_single_dimension) {
-  for (const auto& [m, n, d] : {std::array<std::int64_t, 3>{1, 5, 3}, {40, 1, 3}, {40, 6, 1}, {1, 1, 1}}) {
+  for (const auto& [m, n, d] :
+       {std::array<std::int64_t, 3>{1, 5, 3}, {40, 1, 3}, {40, 6, 1}, {1, 1, 1}}) {
     const auto p = problem<double>(m, n, d, 1, 6);
     compare<double>(p, 40, [](int) { return 0.2; }, 1e-10, 0.5);
   }
@@ -286,7 +293,8 @@ TEST(zero_inputs_and_zero_labels) {
 }
 
 TEST(pairs_exactly_at_zero) {
-  // Inputs on the axes, small integer weights: many z are 0, and stay exact while steps are powers of two.
+  // Inputs on the axes, small integer weights: many z are 0, and stay exact while steps are powers
+  // of two.
   Problem<double> p = problem<double>(64, 6, 3, 1, 9);
   std::fill(p.X.begin(), p.X.end(), 0.0);
   for (std::int64_t i = 0; i < p.n; ++i) p.X[i * p.d + i % 3] = i < 3 ? 1.0 : -1.0;
@@ -387,14 +395,16 @@ TEST(weights_distances_gram_and_changes) {
     for (std::int64_t j = 0; j < 30; ++j) {
       double dot = 0, h = 0;
       for (std::int64_t k = 0; k < 8; ++k) dot += dense.X[i * 8 + k] * dense.X[j * 8 + k];
-      for (std::int64_t r = 0; r < 520; ++r) h += dense.z[r * 34 + i] >= 0 && dense.z[r * 34 + j] >= 0;
+      for (std::int64_t r = 0; r < 520; ++r)
+        h += dense.z[r * 34 + i] >= 0 && dense.z[r * 34 + j] >= 0;
       CHECK(std::fabs(H[i * 30 + j] - dot * h / 520) < 1e-12);
       if (i < 30) {
         CHECK(i < j || H[i * 30 + j] == H[j * 30 + i]);
         k_norm += dot * dot;
       }
     }
-    for (std::int64_t r = 0; r < 520; ++r) changed[i] += (dense.z[r * 34 + i] >= 0) != (start.z[r * 34 + i] >= 0);
+    for (std::int64_t r = 0; r < 520; ++r)
+      changed[i] += (dense.z[r * 34 + i] >= 0) != (start.z[r * 34 + i] >= 0);
   }
   CHECK(engine.changed() == changed);
   // |X|_2^2 <= |K|_F: the bound that path_length gives.
@@ -441,7 +451,8 @@ TEST(interruption_keeps_the_state_before_the_step) {
 TEST(plan_and_memory_limit) {
   const auto p = problem<double>(5000, 20, 6, 4, 16);
   const std::vector<double> reach(24, 3.0);
-  const EventPlan plan = plan_events<double>(5000, p.inputs(), p.test_inputs(), true, reach.data(), 1);
+  const EventPlan plan =
+      plan_events<double>(5000, p.inputs(), p.test_inputs(), true, reach.data(), 1);
   EventDescent<double> engine = p.engine(3.0);
   CHECK(std::fabs(static_cast<double>(engine.stats().tracked) - plan.tracked_pairs) <
         6 * std::sqrt(plan.tracked_pairs) + 1);
@@ -450,10 +461,12 @@ TEST(plan_and_memory_limit) {
   one.threads = 1;
   options.reach = reach.data();
   options.memory_limit = static_cast<std::int64_t>(plan.total()) - 1000;
-  CHECK_THROWS(EventDescent<double>(p.neurons(), nullptr, p.inputs(), p.test_inputs(), options, nullptr, one),
+  CHECK_THROWS(EventDescent<double>(p.neurons(), nullptr, p.inputs(), p.test_inputs(), options,
+                                    nullptr, one),
                ArgumentError);
   options.memory_limit = static_cast<std::int64_t>(plan.total()) + 1000;
-  EventDescent<double> limited(p.neurons(), nullptr, p.inputs(), p.test_inputs(), options, nullptr, one);
+  EventDescent<double> limited(p.neurons(), nullptr, p.inputs(), p.test_inputs(), options, nullptr,
+                               one);
   bool refused = false;
   try {
     for (int k = 0; k < 50; ++k) limited.step(residual(limited, p.y).data(), 0.5, one);

@@ -1,4 +1,5 @@
-// Memory of the sparse corrections: blocks of a few sizes cut from chunks, given-back blocks reused.
+// Memory of the sparse corrections: blocks of a few sizes cut from chunks, given-back blocks
+// reused.
 #include "events/corrections.hpp"
 
 #include <algorithm>
@@ -104,8 +105,8 @@ void Corrections::save(std::vector<std::int64_t>& offset, std::vector<std::uint3
   }
 }
 
-void Corrections::load(const std::vector<std::int64_t>& offset, const std::vector<std::uint32_t>& index,
-                       const std::vector<double>& value) {
+void Corrections::load(const std::vector<std::int64_t>& offset,
+                       const std::vector<std::uint32_t>& index, const std::vector<double>& value) {
   for (std::size_t r = 0; r < lists_.size(); ++r) {
     for (std::int64_t e = offset[r]; e < offset[r + 1]; ++e) {
       add(static_cast<std::int64_t>(r), index[e], value[e]);

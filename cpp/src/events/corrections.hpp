@@ -1,7 +1,7 @@
 // Sparse per-neuron corrections: for neuron r the pairs (example i, corr_ri), grown flip by flip.
 //
-// Neurons are split into kShards ranges, each with its own memory, so ranges can be worked on in parallel
-// and the contents never depend on the number of threads.
+// Neurons are split into kShards ranges, each with its own memory, so ranges can be worked on in
+// parallel and the contents never depend on the number of threads.
 #pragma once
 
 #include <cstdint>
@@ -23,8 +23,9 @@ class Corrections {
   // corr[neuron][example] += value. Calls for neurons of different shards may run at the same time.
   void add(std::int64_t neuron, std::uint32_t example, double value);
 
-  // sum over the corrections of a neuron of k[example] * corr, four partial sums in fixed order. Unused places
-  // hold value 0 at example 0: whole groups of four are added without a look at the size.
+  // sum over the corrections of a neuron of k[example] * corr, four partial sums in fixed order.
+  // Unused places hold value 0 at example 0: whole groups of four are added without a look at the
+  // size.
   double dot(std::int64_t neuron, const double* k) const {
     const List& list = lists_[neuron];
     double s[kInline];
@@ -43,7 +44,8 @@ class Corrections {
     const List& list = lists_[neuron];
     if (list.size <= kInline) return;
     const char* const begin = reinterpret_cast<const char*>(list.more);
-    for (std::uint32_t byte = 0; byte < 12 * list.capacity; byte += 64) __builtin_prefetch(begin + byte);
+    for (std::uint32_t byte = 0; byte < 12 * list.capacity; byte += 64)
+      __builtin_prefetch(begin + byte);
   }
 
   std::int64_t entries() const;
@@ -68,7 +70,8 @@ class Corrections {
 
  private:
   static constexpr std::uint32_t kInline = 4;
-  // One cache line: the first four corrections, then a block of `capacity` doubles followed by as many indices.
+  // One cache line: the first four corrections, then a block of `capacity` doubles followed by as
+  // many indices.
   struct alignas(64) List {
     double value[kInline] = {};
     std::uint32_t index[kInline] = {};
@@ -77,7 +80,7 @@ class Corrections {
   };
   struct Shard {
     std::vector<Buffer<double>> chunks;
-    std::int64_t used = 0;                    // doubles used of the last chunk
+    std::int64_t used = 0;                     // doubles used of the last chunk
     std::vector<std::vector<double*>> unused;  // blocks given back, by capacity / 4
   };
   static void grow(List& list, Shard& shard);

@@ -16,13 +16,15 @@
 namespace lazygram {
 namespace {
 
-// Bit rows are visited in no order: with 4 KiB pages nearly every visit would miss the translation cache.
+// Bit rows are visited in no order: with 4 KiB pages nearly every visit would miss the translation
+// cache.
 void prefer_huge_pages([[maybe_unused]] const Buffer<std::uint64_t>& bits) {
 #if defined(__linux__) && defined(MADV_HUGEPAGE)
   constexpr std::uintptr_t page = 4096;
   const auto begin = (reinterpret_cast<std::uintptr_t>(bits.data()) + page - 1) / page * page;
   const auto end = reinterpret_cast<std::uintptr_t>(bits.data() + bits.size()) / page * page;
-  if (end > begin) madvise(reinterpret_cast<void*>(begin), end - begin, MADV_HUGEPAGE);  // a hint only
+  if (end > begin)
+    madvise(reinterpret_cast<void*>(begin), end - begin, MADV_HUGEPAGE);  // a hint only
 #endif
 }
 
@@ -37,30 +39,36 @@ void take_signs(EventState<T>& state, const T* signs) {
     const T* const a = signs ? signs + begin : made;
     std::uint64_t word = 0;
     for (std::int64_t k = 0; k < count; ++k) {
-      require(a[k] == T(1) || a[k] == T(-1), "a: event-driven descent needs output weights of -1 and +1");
+      require(a[k] == T(1) || a[k] == T(-1),
+              "a: event-driven descent needs output weights of -1 and +1");
       word |= static_cast<std::uint64_t>(a[k] > T(0)) << k;
     }
     state.positive[w] = word;
   }
 }
 
-// The columns of a snapshot must be those of this object; what it says about neurons is then trusted.
+// The columns of a snapshot must be those of this object; what it says about neurons is then
+// trusted.
 template <typename T>
 void resume_from(EventState<T>& state, const EventSnapshot& from, const RunOptions& options) {
-  const auto sized = [](std::size_t size, std::int64_t wanted) { return static_cast<std::int64_t>(size) == wanted; };
-  require(from.bits.size() == state.m * state.words && sized(from.S.size(), state.n) &&
-              sized(from.u.size(), state.columns) && sized(from.up.size(), state.columns) &&
-              sized(from.down.size(), state.columns) && sized(from.reach.size(), state.columns) &&
-              sized(from.changed.size(), state.columns) && sized(from.C.size(), state.columns * state.n) &&
-              sized(from.offset.size(), state.m + 1) && from.index.size() == from.value.size() &&
-              sized(from.value.size(), from.offset.back()),
-          "resume: the snapshot is of another width, or of another number of examples or test points");
+  const auto sized = [](std::size_t size, std::int64_t wanted) {
+    return static_cast<std::int64_t>(size) == wanted;
+  };
+  require(
+      from.bits.size() == state.m * state.words && sized(from.S.size(), state.n) &&
+          sized(from.u.size(), state.columns) && sized(from.up.size(), state.columns) &&
+          sized(from.down.size(), state.columns) && sized(from.reach.size(), state.columns) &&
+          sized(from.changed.size(), state.columns) &&
+          sized(from.C.size(), state.columns * state.n) && sized(from.offset.size(), state.m + 1) &&
+          from.index.size() == from.value.size() && sized(from.value.size(), from.offset.back()),
+      "resume: the snapshot is of another width, or of another number of examples or test points");
   for (std::uint32_t i : from.index) require(i < state.n, "resume: the snapshot is damaged");
   std::memcpy(state.bits.data(), from.bits.data(), state.bits.size() * sizeof(std::uint64_t));
   if (from.marked.size()) {
     require(from.marked.size() == from.bits.size(), "resume: the snapshot is damaged");
     state.marked = Buffer<std::uint64_t>(from.marked.size());
-    std::memcpy(state.marked.data(), from.marked.data(), from.marked.size() * sizeof(std::uint64_t));
+    std::memcpy(state.marked.data(), from.marked.data(),
+                from.marked.size() * sizeof(std::uint64_t));
   }
   std::copy(from.S.begin(), from.S.end(), state.S.begin());
   state.u = from.u;
@@ -74,15 +82,17 @@ void resume_from(EventState<T>& state, const EventSnapshot& from, const RunOptio
   state.corrections.load(from.offset, from.index, from.value);
   state.stats.steps = from.steps;
   state.stats.flips = from.flips;
+  state.flips_last = from.flips_last;
   state.set_reach(from.reach.data());
   state.forward(false, options);
 }
 
-// Runs body(begin, count, coefficients, change, thread) over panels: change (count x d) = C_r X with C_r = M_r o S
+// Runs body(begin, count, coefficients, change, thread) over panels: change (count x d) = C_r X
+// with C_r = M_r o S
 // + corr_r, so that w_r = w_r(0) - a_r m^{-1/2} change_r.
 template <typename T, typename Body>
-void for_changes(const EventState<T>& state, std::int64_t first, std::int64_t rows, const RunOptions& options,
-                 Body body) {
+void for_changes(const EventState<T>& state, std::int64_t first, std::int64_t rows,
+                 const RunOptions& options, Body body) {
   struct Scratch {
     Buffer<T> coefficients, change;
   };
@@ -93,17 +103,19 @@ void for_changes(const EventState<T>& state, std::int64_t first, std::int64_t ro
       own.coefficients = Buffer<T>(kPanel * state.n);
       own.change = Buffer<T>(kPanel * state.d);
     }
-    const std::int64_t begin = first + panel * kPanel, count = std::min(kPanel, first + rows - begin);
+    const std::int64_t begin = first + panel * kPanel,
+                       count = std::min(kPanel, first + rows - begin);
     for (std::int64_t r = 0; r < count; ++r) {
       const std::uint64_t* const bit_row = state.bits.data() + (begin + r) * state.words;
       T* const out = own.coefficients.data() + r * state.n;
       for (std::int64_t i = 0; i < state.n; ++i) {
         out[i] = (bit_row[i / 64] >> (i % 64)) & 1u ? static_cast<T>(state.S[i]) : T(0);
       }
-      state.corrections.each(begin + r, [out](std::uint32_t i, double corr) { out[i] += static_cast<T>(corr); });
+      state.corrections.each(
+          begin + r, [out](std::uint32_t i, double corr) { out[i] += static_cast<T>(corr); });
     }
-    gemm_nn<T>(count, state.d, state.n, T(1), own.coefficients.data(), state.n, state.X.data(), state.d,
-               T(0), own.change.data(), state.d);
+    gemm_nn<T>(count, state.d, state.n, T(1), own.coefficients.data(), state.n, state.X.data(),
+               state.d, T(0), own.change.data(), state.d);
     body(begin, count, own.change.data());
   });
 }
@@ -115,17 +127,21 @@ EventDescent<T>::EventDescent(const Neurons<T>& neurons, const T* signs, ConstMa
                               ConstMatrixView<T> X_test, const EventOptions& event_options,
                               const EventSnapshot* resume, const RunOptions& options) {
   require(X.rows > 0 && X.cols == neurons.dim(), "X: needs rows of the dimension of the neurons");
-  require(X_test.rows == 0 || X_test.cols == X.cols, "X_test: number of columns differs from that of X");
-  require(neurons.width() > 0 && neurons.width() < (std::int64_t{1} << 31), "width: must be below 2^31");
+  require(X_test.rows == 0 || X_test.cols == X.cols,
+          "X_test: number of columns differs from that of X");
+  require(neurons.width() > 0 && neurons.width() < (std::int64_t{1} << 31),
+          "width: must be below 2^31");
   const std::int64_t columns = X.rows + X_test.rows;
   for (std::int64_t j = 0; j < columns; ++j) {
     require(event_options.reach[j] >= 0, "reach: must not be negative");
   }
-  const EventPlan plan = plan_events<T>(neurons.width(), X, X_test, !neurons.stored, event_options.reach,
-                                        options.threads);
-  require(event_options.memory_limit <= 0 || plan.total() <= static_cast<double>(event_options.memory_limit),
-          "memory_limit: the run needs about " + std::to_string(static_cast<std::int64_t>(plan.total())) +
-              " bytes, the limit is " + std::to_string(event_options.memory_limit));
+  const EventPlan plan = plan_events<T>(neurons.width(), X, X_test, !neurons.stored,
+                                        event_options.reach, options.threads);
+  require(event_options.memory_limit <= 0 ||
+              plan.total() <= static_cast<double>(event_options.memory_limit),
+          "memory_limit: the run needs about " +
+              std::to_string(static_cast<std::int64_t>(plan.total())) + " bytes, the limit is " +
+              std::to_string(event_options.memory_limit));
   state_ = std::make_unique<EventState<T>>(neurons, X.rows, X_test.rows);
   EventState<T>& s = *state_;
   s.plan = plan;
@@ -217,8 +233,8 @@ std::int64_t EventDescent<T>::differences_from_mark(const RunOptions& options) c
   parallel_tiles(ceil_div(s.m, kPanel), options, [&](std::int64_t panel, int) {
     const std::int64_t end = std::min(s.m, (panel + 1) * kPanel);
     for (std::int64_t r = panel * kPanel; r < end; ++r) {
-      partial[panel] += popcount_kernels().count_xor(s.bits.data() + r * s.words, s.marked.data() + r * s.words,
-                                                     s.example_words);
+      partial[panel] += popcount_kernels().count_xor(
+          s.bits.data() + r * s.words, s.marked.data() + r * s.words, s.example_words);
     }
   });
   std::int64_t total = 0;
@@ -251,9 +267,11 @@ void EventDescent<T>::counts(MatrixView<std::int64_t> out) const {
 }
 
 template <typename T>
-void EventDescent<T>::patterns(std::int64_t begin, PatternsView out, const RunOptions& options) const {
+void EventDescent<T>::patterns(std::int64_t begin, PatternsView out,
+                               const RunOptions& options) const {
   const EventState<T>& s = *state_;
-  require(begin >= 0 && begin + out.rows <= s.columns && out.cols == pattern_words(s.m), "bits: wrong shape");
+  require(begin >= 0 && begin + out.rows <= s.columns && out.cols == pattern_words(s.m),
+          "bits: wrong shape");
   parallel_tiles(out.cols, options, [&](std::int64_t w, int) {
     const std::int64_t r0 = 64 * w, count = std::clamp<std::int64_t>(s.m - r0, 0, 64);
     for (std::int64_t j = 0; j < out.rows; ++j) {
@@ -265,22 +283,24 @@ void EventDescent<T>::patterns(std::int64_t begin, PatternsView out, const RunOp
 }
 
 template <typename T>
-void EventDescent<T>::weights(std::int64_t begin, MatrixView<T> out, const RunOptions& options) const {
+void EventDescent<T>::weights(std::int64_t begin, MatrixView<T> out,
+                              const RunOptions& options) const {
   const EventState<T>& s = *state_;
   require(begin >= 0 && begin + out.rows <= s.m && out.cols == s.d, "weights: rows out of range");
-  for_changes(s, begin, out.rows, options, [&](std::int64_t r0, std::int64_t count, const T* change) {
-    Buffer<T> scratch(s.neurons.scratch_size());
-    std::int64_t stride = 0;
-    const T* const w0 = s.neurons.panel(r0, count, scratch.data(), &stride);
-    for (std::int64_t r = 0; r < count; ++r) {
-      const double factor = s.sign(r0 + r) / s.root_m;
-      T* const w = out.row(r0 + r - begin);
-      for (std::int64_t k = 0; k < s.d; ++k) {
-        w[k] = static_cast<T>(static_cast<double>(w0[r * stride + k]) -
-                              factor * static_cast<double>(change[r * s.d + k]));
-      }
-    }
-  });
+  for_changes(s, begin, out.rows, options,
+              [&](std::int64_t r0, std::int64_t count, const T* change) {
+                Buffer<T> scratch(s.neurons.scratch_size());
+                std::int64_t stride = 0;
+                const T* const w0 = s.neurons.panel(r0, count, scratch.data(), &stride);
+                for (std::int64_t r = 0; r < count; ++r) {
+                  const double factor = s.sign(r0 + r) / s.root_m;
+                  T* const w = out.row(r0 + r - begin);
+                  for (std::int64_t k = 0; k < s.d; ++k) {
+                    w[k] = static_cast<T>(static_cast<double>(w0[r * stride + k]) -
+                                          factor * static_cast<double>(change[r * s.d + k]));
+                  }
+                }
+              });
 }
 
 template <typename T>
@@ -301,10 +321,13 @@ void EventDescent<T>::distances(double* out, const RunOptions& options) const {
 template <typename T>
 EventSnapshot EventDescent<T>::snapshot() const {
   const EventState<T>& s = *state_;
-  require(s.valid, "event descent: the state was lost when memory ran out in a step; resume from a checkpoint");
+  require(
+      s.valid,
+      "event descent: the state was lost when memory ran out in a step; resume from a checkpoint");
   EventSnapshot to;
   to.steps = s.stats.steps;
   to.flips = s.stats.flips;
+  to.flips_last = s.flips_last;
   to.path_length = s.path_length;
   to.bits = Buffer<std::uint64_t>(s.bits.size());
   std::memcpy(to.bits.data(), s.bits.data(), s.bits.size() * sizeof(std::uint64_t));

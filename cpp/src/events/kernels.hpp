@@ -1,11 +1,12 @@
-// Per-level kernels of event-driven descent: masked sums of bit rows, list scans, the pass over K and C.
+// Per-level kernels of event-driven descent: masked sums of bit rows, list scans, the pass over K
+// and C.
 //
-// Bit rows are neuron-major: bit i of a row is M_ri. Every float sum has a fixed number of partial sums (lane
-// l takes the terms i with i % lanes == l) and a fixed reduction, without fused multiply-adds, so all levels
-// return the same bits.
+// Bit rows are neuron-major: bit i of a row is M_ri. Every float sum has a fixed number of partial
+// sums (lane l takes the terms i with i % lanes == l) and a fixed reduction, without fused
+// multiply-adds, so all levels return the same bits.
 //
-// Cost per call, n examples: a masked sum n/32 (16-bit) or n/8 (double) vector additions at AVX-512, its
-// loads from the level-1 cache; a row update n/32; a scan 1/16 compare per key.
+// Cost per call, n examples: a masked sum n/32 (16-bit) or n/8 (double) vector additions at
+// AVX-512, its loads from the level-1 cache; a row update n/32; a scan 1/16 compare per key.
 #pragma once
 
 #include <cstdint>
@@ -23,21 +24,26 @@ inline constexpr std::int64_t kWordLanes = 64;
 inline constexpr std::int64_t kShortLanes = 64;
 
 struct EventKernels {
-  // out[e] = sum over set bits i of row ids[e] (words words, row stride `stride` words) of v[i]. The 16-bit
-  // sums are taken in kShortLanes counters, i % kShortLanes each, which the caller's values must not overflow.
+  // out[e] = sum over set bits i of row ids[e] (words words, row stride `stride` words) of v[i].
+  // The 16-bit sums are taken in kShortLanes counters, i % kShortLanes each, which the caller's
+  // values must not overflow.
   void (*masked_sums_short)(const std::uint64_t* bits, std::int64_t stride, std::int64_t words,
                             const std::uint32_t* ids, std::int64_t count, const std::int16_t* v,
                             std::int32_t* out);
   void (*masked_sums_double)(const std::uint64_t* bits, std::int64_t stride, std::int64_t words,
-                             const std::uint32_t* ids, std::int64_t count, const double* v, double* out);
+                             const std::uint32_t* ids, std::int64_t count, const double* v,
+                             double* out);
   // acc[i] += sign where bit i is set, i < 64 words.
-  void (*add_row)(const std::uint64_t* row, std::int64_t words, std::int16_t sign, std::int16_t* acc);
-  // Positions p in [begin, end) with low <= keys[p] <= high, ascending; out has room for end - begin + 16.
-  std::int64_t (*scan)(const float* keys, std::int64_t begin, std::int64_t end, float low, float high,
-                       std::uint32_t* out);
-  // Positions k < count with |z[k]| < limit and their values; both outputs have room for count + 16.
-  std::int64_t (*select_float)(const float* z, std::int64_t count, float limit, std::uint16_t* position,
-                               float* value);
+  void (*add_row)(const std::uint64_t* row, std::int64_t words, std::int16_t sign,
+                  std::int16_t* acc);
+  // Positions p in [begin, end) with low <= keys[p] <= high, ascending; out has room for end -
+  // begin + 16.
+  std::int64_t (*scan)(const float* keys, std::int64_t begin, std::int64_t end, float low,
+                       float high, std::uint32_t* out);
+  // Positions k < count with |z[k]| < limit and their values; both outputs have room for count
+  // + 16.
+  std::int64_t (*select_float)(const float* z, std::int64_t count, float limit,
+                               std::uint16_t* position, float* value);
   std::int64_t (*select_double)(const double* z, std::int64_t count, double limit,
                                 std::uint16_t* position, double* value);
   // count is a multiple of 16.

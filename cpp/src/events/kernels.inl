@@ -1,5 +1,6 @@
 // Kernels of kernels.hpp that are the same source at every level, around level-specific primitives:
-//   Lanes<T>: partial sums, 64 of 16-bit integers or 32 of double; add(word, v) adds the masked values of one
+//   Lanes<T>: partial sums, 64 of 16-bit integers or 32 of double; add(word, v) adds the masked
+//   values of one
 //     word, total() adds them up, the doubles as `fold` does
 //   add_row, scan, select: whole functions
 // Included by kernels_<level>.cpp, which defines those and LAZYGRAM_LEVEL.
@@ -41,7 +42,12 @@ RowSums row_sums(const double* k, const std::int32_t* c, const double* g, std::i
 
 }  // namespace
 
-extern const EventKernels event_kernels = {
-    masked_sums<std::int16_t, std::int32_t>, masked_sums<double, double>, add_row, scan, select<float>, select<double>, row_sums};
+extern const EventKernels event_kernels = {masked_sums<std::int16_t, std::int32_t>,
+                                           masked_sums<double, double>,
+                                           add_row,
+                                           scan,
+                                           select<float>,
+                                           select<double>,
+                                           row_sums};
 
 }  // namespace lazygram::LAZYGRAM_LEVEL

@@ -1,4 +1,5 @@
-// Kernels of kernels.hpp at level avx2: bits become lane masks by broadcast, AND with one bit per lane, compare.
+// Kernels of kernels.hpp at level avx2: bits become lane masks by broadcast, AND with one bit per
+// lane, compare.
 #include <immintrin.h>
 
 #include <cstdint>
@@ -17,9 +18,8 @@ struct Lanes;
 
 // Lane l of the result is all ones where bit l of the low 16 of `word` is set.
 inline __m256i lane_mask_16(std::uint64_t word) {
-  const __m256i lane =
-      _mm256_setr_epi16(1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096, 8192, 16384,
-                        static_cast<short>(0x8000));
+  const __m256i lane = _mm256_setr_epi16(1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096,
+                                         8192, 16384, static_cast<short>(0x8000));
   const __m256i part = _mm256_set1_epi16(static_cast<short>(word));
   return _mm256_cmpeq_epi16(_mm256_and_si256(part, lane), lane);
 }
@@ -39,7 +39,8 @@ struct Lanes<std::int16_t> {
     const __m256i sum = _mm256_add_epi32(
         _mm256_add_epi32(_mm256_madd_epi16(s[0], one), _mm256_madd_epi16(s[1], one)),
         _mm256_add_epi32(_mm256_madd_epi16(s[2], one), _mm256_madd_epi16(s[3], one)));
-    const __m128i quarter = _mm_add_epi32(_mm256_castsi256_si128(sum), _mm256_extracti128_si256(sum, 1));
+    const __m128i quarter =
+        _mm_add_epi32(_mm256_castsi256_si128(sum), _mm256_extracti128_si256(sum, 1));
     const __m128i pair = _mm_add_epi32(quarter, _mm_unpackhi_epi64(quarter, quarter));
     return _mm_cvtsi128_si32(_mm_add_epi32(pair, _mm_shuffle_epi32(pair, 1)));
   }
@@ -56,14 +57,16 @@ struct Lanes<double> {
         const int at = 32 * half + 4 * q;
         const __m256i nibble = _mm256_set1_epi64x(static_cast<long long>(word >> at));
         const __m256i mask = _mm256_cmpeq_epi64(_mm256_and_si256(nibble, lane), lane);
-        s[q] = _mm256_add_pd(s[q], _mm256_and_pd(_mm256_castsi256_pd(mask), _mm256_load_pd(v + at)));
+        s[q] =
+            _mm256_add_pd(s[q], _mm256_and_pd(_mm256_castsi256_pd(mask), _mm256_load_pd(v + at)));
       }
     }
   }
   double total() const {
     alignas(32) double sums[4];
-    _mm256_store_pd(sums, _mm256_add_pd(_mm256_add_pd(_mm256_add_pd(s[0], s[4]), _mm256_add_pd(s[2], s[6])),
-                                        _mm256_add_pd(_mm256_add_pd(s[1], s[5]), _mm256_add_pd(s[3], s[7]))));
+    _mm256_store_pd(
+        sums, _mm256_add_pd(_mm256_add_pd(_mm256_add_pd(s[0], s[4]), _mm256_add_pd(s[2], s[6])),
+                            _mm256_add_pd(_mm256_add_pd(s[1], s[5]), _mm256_add_pd(s[3], s[7]))));
     return fold<4>(sums);
   }
 };
@@ -82,5 +85,5 @@ void add_row(const std::uint64_t* row, std::int64_t words, std::int16_t sign, st
 }  // namespace
 }  // namespace lazygram::LAZYGRAM_LEVEL
 
-#include "events/kernels_scalar.inl"
 #include "events/kernels.inl"
+#include "events/kernels_scalar.inl"

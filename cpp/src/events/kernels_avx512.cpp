@@ -1,8 +1,9 @@
 // Kernels of kernels.hpp at level avx512: a mask register is eight or thirty-two bits of the row.
 //
 //   VPADDW zmm{k}      thirty-two counters per instruction, one per cycle on Zen 4, latency 1
-//   VADDPD zmm{k}      one per cycle on Zen 4 (two on cores with full-width units), latency 3-4: four accumulators
-//   VPCOMPRESSD        to a register; the form that stores to memory is microcoded on Zen 4 and avoided
+//   VADDPD zmm{k}      one per cycle on Zen 4 (two on cores with full-width units), latency 3-4:
+//   four accumulators VPCOMPRESSD        to a register; the form that stores to memory is
+//   microcoded on Zen 4 and avoided
 #include <immintrin.h>
 
 #include <cstdint>
@@ -32,9 +33,12 @@ struct Lanes<std::int16_t> {
   }
   std::int32_t total() const {
     const __m512i one = _mm512_set1_epi16(1);
-    const __m512i sum = _mm512_add_epi32(_mm512_madd_epi16(s[0], one), _mm512_madd_epi16(s[1], one));
-    const __m256i half = _mm256_add_epi32(_mm512_castsi512_si256(sum), _mm512_extracti64x4_epi64(sum, 1));
-    const __m128i quarter = _mm_add_epi32(_mm256_castsi256_si128(half), _mm256_extracti128_si256(half, 1));
+    const __m512i sum =
+        _mm512_add_epi32(_mm512_madd_epi16(s[0], one), _mm512_madd_epi16(s[1], one));
+    const __m256i half =
+        _mm256_add_epi32(_mm512_castsi512_si256(sum), _mm512_extracti64x4_epi64(sum, 1));
+    const __m128i quarter =
+        _mm_add_epi32(_mm256_castsi256_si128(half), _mm256_extracti128_si256(half, 1));
     const __m128i pair = _mm_add_epi32(quarter, _mm_unpackhi_epi64(quarter, quarter));
     return _mm_cvtsi128_si32(_mm_add_epi32(pair, _mm_shuffle_epi32(pair, 1)));
   }
@@ -42,7 +46,8 @@ struct Lanes<std::int16_t> {
 
 template <>
 struct Lanes<double> {
-  __m512d s[4] = {_mm512_setzero_pd(), _mm512_setzero_pd(), _mm512_setzero_pd(), _mm512_setzero_pd()};
+  __m512d s[4] = {_mm512_setzero_pd(), _mm512_setzero_pd(), _mm512_setzero_pd(),
+                  _mm512_setzero_pd()};
   void add(const std::uint64_t* word, const double* v) {
     const auto* const masks = reinterpret_cast<const char*>(word);
     for (int half = 0; half < 2; ++half) {
@@ -76,9 +81,9 @@ void add_row(const std::uint64_t* row, std::int64_t words, std::int16_t sign, st
 std::int64_t scan(const float* keys, std::int64_t begin, std::int64_t end, float low, float high,
                   std::uint32_t* out) {
   const __m512 lo = _mm512_set1_ps(low), hi = _mm512_set1_ps(high);
-  __m512i position = _mm512_add_epi32(
-      _mm512_set1_epi32(static_cast<int>(begin)),
-      _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15));
+  __m512i position =
+      _mm512_add_epi32(_mm512_set1_epi32(static_cast<int>(begin)),
+                       _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15));
   const __m512i step = _mm512_set1_epi32(16);
   std::int64_t found = 0;
   for (std::int64_t p = begin; p < end; p += 16, position = _mm512_add_epi32(position, step)) {

@@ -16,7 +16,8 @@ struct ByteMasks {
   Mask mask[256][8] = {};
   constexpr ByteMasks() {
     for (int byte = 0; byte < 256; ++byte) {
-      for (int bit = 0; bit < 8; ++bit) mask[byte][bit] = (byte >> bit) & 1 ? Mask(~Mask(0)) : Mask(0);
+      for (int bit = 0; bit < 8; ++bit)
+        mask[byte][bit] = (byte >> bit) & 1 ? Mask(~Mask(0)) : Mask(0);
     }
   }
 };
@@ -68,7 +69,8 @@ void add_row(const std::uint64_t* row, std::int64_t words, std::int16_t sign, st
       const std::uint16_t(&mask)[8] = kMasks16.mask[(row[w] >> (8 * q)) & 255u];
       std::int16_t* const at = acc + 64 * w + 8 * q;
       for (int l = 0; l < 8; ++l) {
-        at[l] = static_cast<std::int16_t>(at[l] + static_cast<std::int16_t>(mask[l] & static_cast<std::uint16_t>(sign)));
+        at[l] = static_cast<std::int16_t>(
+            at[l] + static_cast<std::int16_t>(mask[l] & static_cast<std::uint16_t>(sign)));
       }
     }
   }
@@ -77,5 +79,5 @@ void add_row(const std::uint64_t* row, std::int64_t words, std::int16_t sign, st
 }  // namespace
 }  // namespace lazygram::LAZYGRAM_LEVEL
 
-#include "events/kernels_scalar.inl"
 #include "events/kernels.inl"
+#include "events/kernels_scalar.inl"

@@ -1,5 +1,5 @@
-// Scan and selection without mask registers: shared by the levels that have none. The branch-free form (write,
-// then advance by the outcome) costs the same whatever the hit rate.
+// Scan and selection without mask registers: shared by the levels that have none. The branch-free
+// form (write, then advance by the outcome) costs the same whatever the hit rate.
 
 namespace lazygram::LAZYGRAM_LEVEL {
 namespace {

@@ -1,4 +1,5 @@
-// Forward pass of event-driven descent: bits, predictions, counts and tracked pairs from panels of W(0) X^T.
+// Forward pass of event-driven descent: bits, predictions, counts and tracked pairs from panels of
+// W(0) X^T.
 #include <algorithm>
 #include <atomic>
 #include <cstring>
@@ -106,7 +107,8 @@ void EventState<T>::set_reach(const double* wanted) {
     limit[j] = static_cast<T>(
         std::min(wanted[j] / root_m, static_cast<double>(std::numeric_limits<T>::max())));
     const double norm = row_norm(X.data() + j * d, d);
-    // Beyond 12 standard deviations there is nothing left of a Gaussian: track all, never pass again.
+    // Beyond 12 standard deviations there is nothing left of a Gaussian: track all, never pass
+    // again.
     if (!neurons.stored && limit[j] > 12 * norm) limit[j] = std::numeric_limits<T>::infinity();
     reach[j] = static_cast<double>(limit[j]) * root_m * (1.0 - 1e-9);
     if (norm == 0) {  // a zero input never moves
@@ -117,8 +119,8 @@ void EventState<T>::set_reach(const double* wanted) {
 }
 
 template <typename T>
-EventPlan plan_events(std::int64_t width, ConstMatrixView<T> X, ConstMatrixView<T> X_test, bool random,
-                      const double* reach, int threads) {
+EventPlan plan_events(std::int64_t width, ConstMatrixView<T> X, ConstMatrixView<T> X_test,
+                      bool random, const double* reach, int threads) {
   const std::int64_t columns = X.rows + X_test.rows;
   const std::int64_t example_words = ceil_div(X.rows, 64);
   const std::int64_t words = example_words + ceil_div(X_test.rows, 64);
@@ -134,17 +136,19 @@ EventPlan plan_events(std::int64_t width, ConstMatrixView<T> X, ConstMatrixView<
   const double group_share = std::min(1.0, group * kPanel / m);
   plan.bits = m * static_cast<double>(words) * 8.0 + m / 8.0;
   plan.tracked = plan.tracked_pairs * pair_bytes;
-  // Some 3 % of the tracked pairs flip when `reach` is what the clocks come to (measured; most flips are returns
-  // of the same pairs). Four of a
-  // neuron have their place in its 64 bytes, the others take 12 bytes each and a third in reserve.
+  // Some 3 % of the tracked pairs flip when `reach` is what the clocks come to (measured; most
+  // flips are returns of the same pairs). Four of a neuron have their place in its 64 bytes, the
+  // others take 12 bytes each and a third in reserve.
   const double corrected = 0.04 * plan.tracked_pairs;
   plan.corrections = 64.0 * m + 16.0 * std::max(0.0, corrected - 3.0 * m);
   plan.matrices = static_cast<double>(columns) * (64.0 * example_words * 12.0 + 64.0 * words * 4.0 +
                                                   static_cast<double>(X.cols) * (sizeof(T) + 8.0));
-  const double panel = kPanel * (std::min<double>(kExampleBlock, columns) +
-                                 (random ? round_up(X.cols, 4) : 0.0)) * sizeof(T);
-  plan.scratch = resolve_threads(threads) * panel + static_cast<double>(columns) * 8.0 * 8.0 * group +
-                 group_share * plan.tracked_pairs * (2.0 + sizeof(T)) + 4.0 * 0.05 * plan.tracked_pairs;
+  const double panel =
+      kPanel * (std::min<double>(kExampleBlock, columns) + (random ? round_up(X.cols, 4) : 0.0)) *
+      sizeof(T);
+  plan.scratch =
+      resolve_threads(threads) * panel + static_cast<double>(columns) * 8.0 * 8.0 * group +
+      group_share * plan.tracked_pairs * (2.0 + sizeof(T)) + 4.0 * 0.05 * plan.tracked_pairs;
   return plan;
 }
 
@@ -164,7 +168,8 @@ void EventState<T>::gram_matrix(const RunOptions& options) {
     if (index >= tiles) return;
     // The upper triangle counts, so that K is symmetric bit for bit.
     for (std::int64_t i = t.i; i < t.i + t.rows; ++i) {
-      for (std::int64_t j = std::max(t.j, i + 1); j < t.j + t.cols; ++j) K[j * row + i] = K[i * row + j];
+      for (std::int64_t j = std::max(t.j, i + 1); j < t.j + t.cols; ++j)
+        K[j * row + i] = K[i * row + j];
     }
   });
 }
@@ -218,8 +223,9 @@ void EventState<T>::rebuild_counts(const RunOptions& options) {
   }
 }
 
-// Appends the pairs of the group's panels to their columns, in panel order. Pairs that may have been
-// looked at before (|zeta(0)| below fresh_from) are due at once: only bits, S and corrections know their past.
+// Appends the pairs of the group's panels to their columns, in panel order. Pairs that may have
+// been looked at before (|zeta(0)| below fresh_from) are due at once: only bits, S and corrections
+// know their past.
 template <typename T>
 static void merge_tracks(EventState<T>& state, const std::vector<PanelResult<T>>& results,
                          std::int64_t first_panel, std::int64_t panels,
@@ -264,8 +270,8 @@ void EventState<T>::forward(bool initial, const RunOptions& options) {
   tracks.clear();
   tracks.resize(columns);
   for (std::int64_t j = 0; j < columns && !neurons.stored; ++j) {
-    const double mean = static_cast<double>(m) *
-                        fraction_below(static_cast<double>(limit[j]), row_norm(X.data() + j * d, d));
+    const double mean = static_cast<double>(m) * fraction_below(static_cast<double>(limit[j]),
+                                                                row_norm(X.data() + j * d, d));
     tracks[j].reserve(std::min(m, static_cast<std::int64_t>(mean + 6 * std::sqrt(mean) + 16)));
   }
   std::vector<Buffer<T>> weight_scratch(threads), z_scratch(threads), a_scratch(threads);
@@ -279,7 +285,9 @@ void EventState<T>::forward(bool initial, const RunOptions& options) {
     const std::int64_t group = std::min(kGroup, panels - p0);
     RunOptions group_options = options;
     if (options.poll) {
-      group_options.poll = [&](std::int64_t done, std::int64_t) { return options.poll(p0 + done, panels); };
+      group_options.poll = [&](std::int64_t done, std::int64_t) {
+        return options.poll(p0 + done, panels);
+      };
     }
     parallel_tiles(group, group_options, [&](std::int64_t p, int thread) {
       if (!z_scratch[thread].size()) {
@@ -336,7 +344,8 @@ void EventState<T>::forward(bool initial, const RunOptions& options) {
           }
           transpose_64(square);
           const std::int64_t last = std::min<std::int64_t>(64, count - 64 * q);
-          for (std::int64_t k = 0; k < last; ++k) bits[(begin + 64 * q + k) * words + word] = square[k];
+          for (std::int64_t k = 0; k < last; ++k)
+            bits[(begin + 64 * q + k) * words + word] = square[k];
         }
       }
     });
@@ -362,15 +371,15 @@ void EventState<T>::forward(bool initial, const RunOptions& options) {
   tracking = true;
 }
 
-#define LAZYGRAM_EVENTS(T)                                                                          \
-  template struct Track<T>;                                                                        \
-  template EventState<T>::EventState(const Neurons<T>&, std::int64_t, std::int64_t);               \
-  template void EventState<T>::set_reach(const double*);                                           \
-  template void EventState<T>::gram_matrix(const RunOptions&);                                     \
-  template void EventState<T>::count_group(std::int64_t, const RunOptions&);                       \
-  template void EventState<T>::rebuild_counts(const RunOptions&);                                  \
-  template void EventState<T>::forward(bool, const RunOptions&);                                   \
-  template EventPlan plan_events(std::int64_t, ConstMatrixView<T>, ConstMatrixView<T>, bool,       \
+#define LAZYGRAM_EVENTS(T)                                                                   \
+  template struct Track<T>;                                                                  \
+  template EventState<T>::EventState(const Neurons<T>&, std::int64_t, std::int64_t);         \
+  template void EventState<T>::set_reach(const double*);                                     \
+  template void EventState<T>::gram_matrix(const RunOptions&);                               \
+  template void EventState<T>::count_group(std::int64_t, const RunOptions&);                 \
+  template void EventState<T>::rebuild_counts(const RunOptions&);                            \
+  template void EventState<T>::forward(bool, const RunOptions&);                             \
+  template EventPlan plan_events(std::int64_t, ConstMatrixView<T>, ConstMatrixView<T>, bool, \
                                  const double*, int);
 LAZYGRAM_EVENTS(float)
 LAZYGRAM_EVENTS(double)

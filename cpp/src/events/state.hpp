@@ -14,14 +14,15 @@
 
 namespace lazygram {
 
-// Panels of neurons between two barriers of a forward pass: their example-major bits and tracked pairs are
-// held until they are merged, column by column, in panel order.
+// Panels of neurons between two barriers of a forward pass: their example-major bits and tracked
+// pairs are held until they are merged, column by column, in panel order.
 inline constexpr std::int64_t kGroup = 64;
 
-// Tracked pairs of one column. zeta = a_r sqrt(m) z; the pair must be looked at before the clock that moves
-// it to zero passes |key|: key = zeta + up for zeta > 0, zeta - down otherwise, as of its last evaluation.
-// Hence due <=> -down <= key <= up, whichever side it is on. Keys are rounded toward zero. The first `near`
-// entries are those with -horizon_down <= key <= horizon_up; only they are scanned in a step.
+// Tracked pairs of one column. zeta = a_r sqrt(m) z; the pair must be looked at before the clock
+// that moves it to zero passes |key|: key = zeta + up for zeta > 0, zeta - down otherwise, as of
+// its last evaluation. Hence due <=> -down <= key <= up, whichever side it is on. Keys are rounded
+// toward zero. The first `near` entries are those with -horizon_down <= key <= horizon_up; only
+// they are scanned in a step.
 template <typename T>
 struct Track {
   Buffer<float> key;
@@ -84,12 +85,13 @@ struct EventState {
   std::int64_t due_last = 0;       // of all columns
   Buffer<double> K;                // columns x row, zero padded
   Buffer<std::int32_t> C;          // columns x row, zero padded
-  Buffer<std::int32_t> D;          // columns x 64 words: twice the change of C by the flips of a column; zero between steps
+  Buffer<std::int32_t>
+      D;  // columns x 64 words: twice the change of C by the flips of a column; zero between steps
   Buffer<std::uint64_t> group_bits;  // columns x 8 kGroup: example-major bits of one group
 
   std::vector<double> S, u, up, down;
-  std::vector<T> limit;              // pairs with |z(0)| < limit are tracked
-  std::vector<double> reach;         // the clock readings that this covers
+  std::vector<T> limit;       // pairs with |z(0)| < limit are tracked
+  std::vector<double> reach;  // the clock readings that this covers
   std::vector<std::int64_t> changed;
   std::vector<Track<T>> tracks;
   Corrections corrections;
@@ -136,8 +138,9 @@ inline float toward_zero(double x) {
   return static_cast<float>(y > largest ? largest : y < -largest ? -largest : y);
 }
 
-// What a clock must be taken to read: covers the rounding of its sums, of a pre-activation compared with it
-// (both relative to up + down, which bounds sum_i |K_ij S_i|) and of the float key. 1e-9 allows 10^6 roundings.
+// What a clock must be taken to read: covers the rounding of its sums, of a pre-activation compared
+// with it (both relative to up + down, which bounds sum_i |K_ij S_i|) and of the float key. 1e-9
+// allows 10^6 roundings.
 inline double with_margin(double clock, double other) {
   return (clock + 1e-9 * (clock + other)) * (1.0 + 2.4e-7);
 }

@@ -1,4 +1,5 @@
-// One step of event-driven descent: matrix pass, evaluation of the due pairs, application of the flips.
+// One step of event-driven descent: matrix pass, evaluation of the due pairs, application of the
+// flips.
 #include <algorithm>
 #include <cstring>
 
@@ -21,7 +22,8 @@ constexpr float kHorizonSteps = 8;
 // Twice the change of C in the row of one column, counted in 16 bits.
 class RowCounter {
  public:
-  RowCounter(const EventKernels& kernels, std::int16_t* acc, std::int64_t words, std::int32_t* total)
+  RowCounter(const EventKernels& kernels, std::int16_t* acc, std::int64_t words,
+             std::int32_t* total)
       : kernels_(kernels), acc_(acc), words_(words), total_(total) {}
   void add(const std::uint64_t* row, bool turns_on) {
     if (additions_ == 0) std::fill_n(acc_, 64 * words_, std::int16_t{0});
@@ -46,7 +48,8 @@ class RowCounter {
 // largest movement in the step, which bounds a pre-activation that has just changed sign.
 class FixedSum {
  public:
-  explicit FixedSum(double largest) : unit_(std::ldexp(1.0, std::ilogb(std::fmax(largest, 1e-280)) - 55)) {}
+  explicit FixedSum(double largest)
+      : unit_(std::ldexp(1.0, std::ilogb(std::fmax(largest, 1e-280)) - 55)) {}
   void add(double value) {
     const double scaled = value / unit_;
     sum_ += std::fabs(scaled) < 4e18
@@ -104,14 +107,15 @@ void EventState<T>::advance(const double* g, StepValues& next, const RunOptions&
   });
 }
 
-// Tracks the next band when a clock comes to the end of the present one: all columns at once, far enough that
-// the number of further passes grows with the logarithm of the clocks only.
+// Tracks the next band when a clock comes to the end of the present one: all columns at once, far
+// enough that the number of further passes grows with the logarithm of the clocks only.
 template <typename T>
 void EventState<T>::extend_reach(const StepValues& next, const RunOptions& options) {
   bool needed = !tracking;
   std::vector<double> wanted(reach);
   for (std::int64_t j = 0; j < columns; ++j) {
-    const double clock = with_margin(std::max(next.up[j], next.down[j]), std::min(next.up[j], next.down[j]));
+    const double clock =
+        with_margin(std::max(next.up[j], next.down[j]), std::min(next.up[j], next.down[j]));
     if (clock >= reach[j]) {
       needed = true;
       wanted[j] = 1.5 * clock;
@@ -123,8 +127,9 @@ void EventState<T>::extend_reach(const StepValues& next, const RunOptions& optio
     for (std::int64_t j = 0; j < columns; ++j) wanted[j] = std::max(wanted[j], 1.25 * reach[j]);
   }
   if (memory_limit > 0) {
-    const EventPlan wider = plan_events<T>(m, {X.data(), n, d, d}, {X.data() + n * d, columns - n, d, d},
-                                           !neurons.stored, wanted.data(), options.threads);
+    const EventPlan wider =
+        plan_events<T>(m, {X.data(), n, d, d}, {X.data() + n * d, columns - n, d, d},
+                       !neurons.stored, wanted.data(), options.threads);
     require(wider.total() <= static_cast<double>(memory_limit),
             "memory_limit: tracking the next band of pairs needs about " +
                 std::to_string(static_cast<std::int64_t>(wider.total())) + " bytes, the limit is " +
@@ -149,11 +154,13 @@ void EventState<T>::evaluate(std::int64_t j, StepValues& next, ColumnScratch& sc
   if (high > track.horizon_up || -low > track.horizon_down) {
     track.horizon_up = high + kHorizonSteps * static_cast<float>(next.up_step[j]);
     track.horizon_down = -low + kHorizonSteps * static_cast<float>(next.down_step[j]);
-    const std::int64_t nearer = kernels.scan(track.key.data(), track.near, track.size, -track.horizon_down,
-                                             track.horizon_up, scratch.due.data());
+    const std::int64_t nearer =
+        kernels.scan(track.key.data(), track.near, track.size, -track.horizon_down,
+                     track.horizon_up, scratch.due.data());
     for (std::int64_t e = 0; e < nearer; ++e) track.swap(track.near++, scratch.due[e]);
   }
-  const std::int64_t due = kernels.scan(track.key.data(), 0, track.near, low, high, scratch.due.data());
+  const std::int64_t due =
+      kernels.scan(track.key.data(), 0, track.near, low, high, scratch.due.data());
   if (due == 0) return;
   scratch.due_count += due;
 
@@ -172,7 +179,8 @@ void EventState<T>::evaluate(std::int64_t j, StepValues& next, ColumnScratch& sc
     magnitude += sum;
     largest_lane = std::max(largest_lane, sum);
   }
-  // 16-bit values in units that keep every counter below 2^15, half a unit of rounding for each value included.
+  // 16-bit values in units that keep every counter below 2^15, half a unit of rounding for each
+  // value included.
   const double unit =
       std::fmax(largest_lane, 1e-280) / (32760.0 - 0.5 * static_cast<double>(row / kShortLanes));
   const double inverse_unit = 1.0 / unit;
@@ -187,24 +195,29 @@ void EventState<T>::evaluate(std::int64_t j, StepValues& next, ColumnScratch& sc
 
   const std::int64_t at = slot(j);
   const std::uint64_t* const column_bits = bits.data() + at / 64;
-  const auto stored_bit = [&](std::uint32_t r) { return ((column_bits[r * words] >> (at % 64)) & 1u) != 0; };
+  const auto stored_bit = [&](std::uint32_t r) {
+    return ((column_bits[r * words] >> (at % 64)) & 1u) != 0;
+  };
   const auto key_of = [&](double zeta, double distance) {
     return zeta > 0 ? toward_zero(up_now + distance) : toward_zero(-(down_now + distance));
   };
-  // First in 16-bit integers, with a bound on their error: settles nearly all pairs that stay what they are.
+  // First in 16-bit integers, with a bound on their error: settles nearly all pairs that stay what
+  // they are.
   std::int64_t uncertain = 0;
   scratch.uncertain.resize(due);
   for (std::int64_t e0 = 0; e0 < due; e0 += kChunk) {
     const std::int64_t count = std::min(kChunk, due - e0);
     const std::uint32_t* const position = scratch.due.data() + e0;
     for (std::int64_t e = 0; e < count; ++e) {
-      if (e + kPrefetchEntry < count) __builtin_prefetch(&track.neuron[position[e + kPrefetchEntry]]);
+      if (e + kPrefetchEntry < count)
+        __builtin_prefetch(&track.neuron[position[e + kPrefetchEntry]]);
       __builtin_prefetch(&track.z0[position[e]]);
       scratch.ids[e] = track.neuron[position[e]];
     }
     kernels.masked_sums_short(bits.data(), words, example_words, scratch.ids.data(), count,
                               scratch.v_short.data(), scratch.sum_short.data());
-    for (std::int64_t e = 0; e < std::min(count, kPrefetchList); ++e) corrections.prefetch(scratch.ids[e]);
+    for (std::int64_t e = 0; e < std::min(count, kPrefetchList); ++e)
+      corrections.prefetch(scratch.ids[e]);
     for (std::int64_t e = 0; e < count; ++e) {
       if (e + kPrefetchList < count) corrections.prefetch(scratch.ids[e + kPrefetchList]);
       if (e + kPrefetchMore < count) corrections.prefetch_more(scratch.ids[e + kPrefetchMore]);
@@ -250,8 +263,8 @@ void EventState<T>::evaluate(std::int64_t j, StepValues& next, ColumnScratch& sc
   next.u[j] += gained.value() / static_cast<double>(m);
   sort_by_shard(corrections, found, column_flips);
 
-  // Pairs that are safe for longer than the horizon leave the near list; from the back, so that what takes
-  // their place has been dealt with.
+  // Pairs that are safe for longer than the horizon leave the near list; from the back, so that
+  // what takes their place has been dealt with.
   for (std::int64_t e = due; e-- > 0;) {
     const std::uint32_t p = scratch.due[e];
     const float key = track.key[p];
@@ -279,9 +292,9 @@ void EventState<T>::apply_flips(const StepValues& next, const RunOptions& option
   });
 }
 
-// With delta_r the change of neuron r's bits, M M^T changes by sum_r (delta (M + M')^T + (M + M') delta^T) / 2:
-// row j of D collects delta_rj (M_r + M'_r), its first half before and its second half after the bits
-// changed, so several flips of one neuron need no special case.
+// With delta_r the change of neuron r's bits, M M^T changes by sum_r (delta (M + M')^T + (M + M')
+// delta^T) / 2: row j of D collects delta_rj (M_r + M'_r), its first half before and its second
+// half after the bits changed, so several flips of one neuron need no special case.
 template <typename T>
 void EventState<T>::update_counts(const RunOptions& options) {
   const std::int64_t slots = 64 * words;
@@ -301,8 +314,8 @@ void EventState<T>::update_counts(const RunOptions& options) {
     }
     counter.flush();
   });
-  // C += (D + D^T) / 2 tile by tile, D^T through a small square; a column without flips has a zero row in D,
-  // and what the others hold for it is even.
+  // C += (D + D^T) / 2 tile by tile, D^T through a small square; a column without flips has a zero
+  // row in D, and what the others hold for it is even.
   std::vector<char> flipped(slots, 0);
   for (std::int64_t j = 0; j < columns; ++j) flipped[slot(j)] = !flips[j].neuron.empty();
   constexpr std::int64_t edge = 64;
@@ -310,7 +323,8 @@ void EventState<T>::update_counts(const RunOptions& options) {
     const bool test = block >= example_words;
     const std::int64_t j0 = test ? n + edge * (block - example_words) : edge * block;
     const std::int64_t j1 = std::min(j0 + edge, test ? columns : n);
-    const bool along = std::any_of(&flipped[edge * block], &flipped[edge * block] + edge, [](char f) { return f; });
+    const bool along = std::any_of(&flipped[edge * block], &flipped[edge * block] + edge,
+                                   [](char f) { return f; });
     alignas(64) std::int32_t square[edge][edge];
     for (std::int64_t i0 = 0; i0 < row; i0 += edge) {
       const bool across = std::any_of(&flipped[i0], &flipped[i0] + edge, [](char f) { return f; });
@@ -334,7 +348,9 @@ void EventState<T>::update_counts(const RunOptions& options) {
 
 template <typename T>
 bool EventState<T>::step(const double* rho, double step_size, const RunOptions& options) {
-  require(valid, "event descent: the state was lost when memory ran out in a step; resume from a checkpoint");
+  require(
+      valid,
+      "event descent: the state was lost when memory ran out in a step; resume from a checkpoint");
   std::vector<double> g(row, 0.0);
   double norm = 0;
   for (std::int64_t i = 0; i < n; ++i) {
@@ -343,7 +359,8 @@ bool EventState<T>::step(const double* rho, double step_size, const RunOptions& 
   }
   StepValues next;
   next.S.resize(row);
-  for (auto* values : {&next.u, &next.up, &next.down, &next.up_step, &next.down_step}) values->resize(columns);
+  for (auto* values : {&next.u, &next.up, &next.down, &next.up_step, &next.down_step})
+    values->resize(columns);
   Stopwatch watch;
   advance(g.data(), next, options);
   stats.matrix_pass += watch.seconds();
@@ -359,8 +376,8 @@ bool EventState<T>::step(const double* rho, double step_size, const RunOptions& 
   RunOptions quiet = options;
   quiet.poll = nullptr;
   valid = false;
-  // Handing work to other threads pays from some 50 microseconds on: as many entries of K and C, or as many
-  // pairs as were due in the last step, as take that long.
+  // Handing work to other threads pays from some 50 microseconds on: as many entries of K and C, or
+  // as many pairs as were due in the last step, as take that long.
   RunOptions evaluating = quiet, applying = quiet;
   if (columns * row + 400 * due_last < 200000) evaluating.threads = 1;
   watch = Stopwatch();
@@ -372,15 +389,16 @@ bool EventState<T>::step(const double* rho, double step_size, const RunOptions& 
   });
   stats.evaluate += watch.seconds();
   std::int64_t flipped = 0;
-  for (const ColumnFlips& column : flips) flipped += static_cast<std::int64_t>(column.neuron.size());
+  for (const ColumnFlips& column : flips)
+    flipped += static_cast<std::int64_t>(column.neuron.size());
   if (flipped * words < 4000) applying.threads = 1;
   if (flipped) {
     watch = Stopwatch();
     apply_flips(next, applying);
     stats.apply += watch.seconds();
     watch = Stopwatch();
-    // In units of one 512-bit operation: a row update runs over 32 counters at a time, the rebuild over 512
-    // neurons of a pair of examples after a transposition of all bits.
+    // In units of one 512-bit operation: a row update runs over 32 counters at a time, the rebuild
+    // over 512 neurons of a pair of examples after a transposition of all bits.
     const double update = static_cast<double>(flipped) * 2.0 * static_cast<double>(words);
     const double rebuild = static_cast<double>(m) / 512.0 *
                            (static_cast<double>(n) * static_cast<double>(columns - n / 2) +
@@ -409,18 +427,19 @@ bool EventState<T>::step(const double* rho, double step_size, const RunOptions& 
   }
   stats.flips += flipped;
   flips_last = 0;
-  for (std::int64_t j = 0; j < n; ++j) flips_last += static_cast<std::int64_t>(flips[j].neuron.size());
+  for (std::int64_t j = 0; j < n; ++j)
+    flips_last += static_cast<std::int64_t>(flips[j].neuron.size());
   ++stats.steps;
   valid = true;
   return true;
 }
 
-#define LAZYGRAM_EVENTS(T)                                                                   \
-  template void EventState<T>::advance(const double*, StepValues&, const RunOptions&);      \
-  template void EventState<T>::extend_reach(const StepValues&, const RunOptions&);          \
-  template void EventState<T>::evaluate(std::int64_t, StepValues&, ColumnScratch&);         \
-  template void EventState<T>::apply_flips(const StepValues&, const RunOptions&);           \
-  template void EventState<T>::update_counts(const RunOptions&);                            \
+#define LAZYGRAM_EVENTS(T)                                                             \
+  template void EventState<T>::advance(const double*, StepValues&, const RunOptions&); \
+  template void EventState<T>::extend_reach(const StepValues&, const RunOptions&);     \
+  template void EventState<T>::evaluate(std::int64_t, StepValues&, ColumnScratch&);    \
+  template void EventState<T>::apply_flips(const StepValues&, const RunOptions&);      \
+  template void EventState<T>::update_counts(const RunOptions&);                       \
   template bool EventState<T>::step(const double*, double, const RunOptions&);
 LAZYGRAM_EVENTS(float)
 LAZYGRAM_EVENTS(double)

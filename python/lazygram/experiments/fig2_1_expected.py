@@ -40,7 +40,6 @@ class Measured:
     steps: int
     step_size: float
     dtype: str
-    seeds: int
     loss: Float64Array
     frozen_loss: Float64Array
     pattern_percent: Float64Array

@@ -89,7 +89,8 @@ class EventState:
                 initial.source, signs, X, X_test, reach, memory_limit or 0, snapshot, self._threads, None
             )
         self._predictions: Float64 = self._engine.predictions
-        self._marked = snapshot is not None and snapshot["marked"].size > 0
+        self.marked = snapshot is not None and snapshot["marked"].size > 0
+        self.keeps_marks = False
 
     @property
     def step(self) -> int:
@@ -150,22 +151,23 @@ class EventState:
         return int(self._engine.changed[: self._n].sum())
 
     def flips_since(self, steps: int) -> int:
-        """Bits that differ from those at the last call, which was `steps` steps ago.
+        """Bits that differ from those `steps` steps ago, when the state was last recorded.
 
-        One step needs nothing; for more, :meth:`mark` must have been called at the start: it keeps a
-        copy of the bits, which this call renews.
+        Over more than one step they are compared with the copy that :meth:`mark` took then.
         """
-        if not self._marked:
-            assert steps <= 1
+        if steps <= 1:
             return int(self._engine.flips_in_last_step) if steps else 0
-        flips = int(self._engine.differences_from_mark(self._threads))
-        self._engine.mark()
-        return flips
+        return int(self._engine.differences_from_mark(self._threads))
+
+    def recorded(self) -> None:
+        """The state has been recorded: renew the copy of the bits, if one is kept."""
+        if self.keeps_marks:
+            self.mark()
 
     def mark(self) -> None:
         """Keep a copy of the bits for :meth:`flips_since`; n x width more bits."""
         self._engine.mark()
-        self._marked = True
+        self.marked = True
 
     def weights(self, begin: int = 0, count: int | None = None) -> Array:
         """Rows begin .. begin+count-1 of W(k), in the dtype of the network."""

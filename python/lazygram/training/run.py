@@ -7,7 +7,7 @@ import os
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -37,10 +37,12 @@ from lazygram.training.checkpoints import (
 )
 from lazygram.training.dense import DenseState, batch_indices
 from lazygram.training.events import EVENT_DEFAULT, EventState, check_event_network
-from lazygram.training.flow import FlowState
 from lazygram.training.history import History, Recorder, record_steps, recorded_quantities
 from lazygram.training.losses import Loss, get_loss
 from lazygram.training.reach import Forecast, choose_method, forecast
+
+if TYPE_CHECKING:
+    from lazygram.training.flow import FlowState
 
 __all__ = ["METHODS", "Run", "StepState", "TrainingFailed", "TrainingInterrupted", "train"]
 
@@ -202,8 +204,8 @@ def train(
         "pattern_change" (fraction of activation bits that differ from step 0), "flips" (bits that differ from
         the previously recorded step), "max_distance" and "mean_distance" of ||w_r(k) - w_r(0)||_2,
         "test_predictions", "test_loss". ``run.summary`` has lambda0 = lambda_min(H_inf) and
-        gram_initial_distance = ||H(0) - H_inf||_2 when spectral quantities are recorded, and why the run
-        stopped; for method "event" "engine": pairs tracked, evaluated, flipped, and seconds by phase.
+        gram_initial_distance = ||H(0) - H_inf||_2 when these are recorded, and why the run stopped; for
+        method "event" "engine": pairs tracked, evaluated, flipped, and seconds by phase.
 
     Raises
     ------
@@ -295,6 +297,8 @@ class _Trainer:
             check_event_network(network, layers)
         self.batch_size = self._check_batch(batch_size, n)
         self.tolerance = None if tolerance is None else check_positive_float(tolerance, "tolerance")
+        if not callable(callbacks) and not isinstance(callbacks, Iterable):
+            raise TypeError(f"callbacks: a callable or a list of callables is needed, got {callbacks!r}")
         self.callbacks = [callbacks] if callable(callbacks) else list(callbacks)
         for callback in self.callbacks:
             if not callable(callback):
@@ -404,10 +408,14 @@ class _Trainer:
             gram_0 = state.gram()
         if loaded is None:
             self.step_size = self._auto_step_size(gram_0) if step_size is None else step_size
-            gaps = np.diff(sorted(self.records))
-            if "flips" in quantities and gaps.size and int(gaps.max()) > 1:
-                state.mark()
         recorder.step_size = self.step_size
+        # Flips over several steps need a copy of the bits. Without one until now every step was recorded, so
+        # the copy is due now, or right after the present step is recorded.
+        gaps = np.diff(sorted(self.records))
+        state.keeps_marks = "flips" in quantities and gaps.size > 0 and int(gaps.max()) > 1
+        last = recorder.rows.get("step", [0])[-1]
+        if state.keeps_marks and not state.marked and last == state.step:
+            state.mark()
         if recorder.wants_gram:
             assert gram_0 is not None
             self._note_gram(gram_0)
@@ -469,7 +477,7 @@ class _Trainer:
             if self.network.seed is None
             else f"antisymmetric={self.network.antisymmetric}",
             "data": fingerprint(self.X, self.y),
-            "test data": "" if self.X_test is None else fingerprint(self.X_test),
+            "test data": fingerprint(*(x for x in (self.X_test, self.y_test) if x is not None)),
             "loss": self.loss.name,
             "method": self.method,
             "layers": self.layers,
@@ -481,6 +489,9 @@ class _Trainer:
 
     def _make_state(self, step: int, weights: tuple[Array, Array] | None) -> DenseState:
         if self.method == "flow":
+            # Imported here: the integrators of SciPy would double the time of `import lazygram`.
+            from lazygram.training.flow import FlowState
+
             return FlowState(
                 self.network,
                 self.X,
@@ -505,32 +516,38 @@ class _Trainer:
         stopped, message = "steps", ""
         try:
             stopped, message = self._loop()
-        except KeyboardInterrupt:
             self._save_checkpoint()
-            message = f"interrupted after step {self.state.step}"
+        except KeyboardInterrupt:
+            message = f"interrupted after step {self.state.step}" + self._save_what_is_there()
             raise TrainingInterrupted(self._result("interrupted", message)) from None
         except Exception as error:
-            self._save_checkpoint()
-            message = f"failed after step {self.state.step}: {error}"
+            message = f"failed after step {self.state.step}: {error}" + self._save_what_is_there()
             raise TrainingFailed(message, self._result("failed", message)) from error
-        self._save_checkpoint()
         return self._result(stopped, message)
+
+    def _save_what_is_there(self) -> str:
+        """Checkpoint of a run that ended early; a failure to write it must not hide why, nor lose the run."""
+        try:
+            self._save_checkpoint()
+        except OSError as error:
+            return f"; no checkpoint was written: {error}"
+        return ""
 
     def _loop(self) -> tuple[str, str]:
         seen = self.recorder.rows.get("step", [-1])[-1]  # a resumed run has recorded its step already
         while True:
-            if self.state.step != seen:
-                outcome = self._look()
-                if outcome is not None:
-                    return outcome
-                if self._checkpoint_due():
-                    self._save_checkpoint()
+            new = self.state.step != seen
+            outcome = self._look(new)
+            if outcome is not None:
+                return outcome
+            if new and self._checkpoint_due():
+                self._save_checkpoint()
             if self.state.step == self.steps:
                 return "steps", ""
             self._advance()
 
-    def _look(self) -> tuple[str, str] | None:
-        """Record, and see whether the run is over."""
+    def _look(self, new: bool) -> tuple[str, str] | None:
+        """Record a new step, and see whether the run is over."""
         recording = self.state.step in self.records
         if self.method == "sgd" and isinstance(self.state, DenseState):
             if not recording:
@@ -540,7 +557,7 @@ class _Trainer:
         diverged = not np.isfinite(loss)
         done = self.tolerance is not None and loss <= self.tolerance
         stop = False
-        if recording or diverged or done:
+        if new and (recording or diverged or done):
             stop = self._record(loss)
         if diverged:
             return "diverged", (
@@ -555,7 +572,8 @@ class _Trainer:
         if self.y_test is not None:
             test_loss = self.loss.value(self.state.test_predictions(), self.y_test)
         values = self.recorder.record(self.state.step, loss, test_loss, self.state)
-        state = StepState(self.state.step, self.steps, loss, self.state.u.copy(), values, self._elapsed())
+        shown = {name: np.copy(x) if isinstance(x, np.ndarray) else x for name, x in values.items()}
+        state = StepState(self.state.step, self.steps, loss, self.state.u.copy(), shown, self._elapsed())
         wishes = [
             bool(callback(state)) for callback in self.callbacks
         ]  # each is called, whatever the others say
@@ -566,9 +584,9 @@ class _Trainer:
         with np.errstate(over="ignore", invalid="ignore"):  # divergence is reported by `_look`
             if isinstance(state, EventState):
                 state.advance(self._event_residual(state), self.step_size)
-            elif isinstance(state, FlowState):
+            elif self.method == "flow":
                 following = min(k for k in self.records if k > state.step)
-                state.advance_to(following, self.step_size)
+                cast("FlowState", state).advance_to(following, self.step_size)
             elif self.batch_size is not None:
                 n = self.X.shape[0]
                 batch = batch_indices(self.seed, state.step, n, self.batch_size)
