@@ -85,5 +85,5 @@ void add_row(const std::uint64_t* row, std::int64_t words, std::int16_t sign, st
 }  // namespace
 }  // namespace lazygram::LAZYGRAM_LEVEL
 
-#include "events/kernels.inl"
 #include "events/kernels_scalar.inl"
+#include "events/kernels_table.inl"

@@ -138,4 +138,4 @@ std::int64_t select(const T* z, std::int64_t count, T limit, std::uint16_t* posi
 }  // namespace
 }  // namespace lazygram::LAZYGRAM_LEVEL
 
-#include "events/kernels.inl"
+#include "events/kernels_table.inl"
