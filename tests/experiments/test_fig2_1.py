@@ -204,6 +204,32 @@ def test_reference_numbers_meet_their_bands_and_wrong_ones_do_not() -> None:
     assert "m = 5000: largest distance" in failed(measured(max_distance=broken))
 
 
+def test_other_step_sizes_compare_what_can_be_compared() -> None:
+    good = measured()
+    widths = np.array(good.widths)
+    loss, frozen = good.loss.copy(), good.frozen_loss.copy()
+    # One epoch is as long as ten of step size 1/10; the raw losses are in no order at epoch 20.
+    loss[0, :, 20] = [118.2, 109.7, 126.4, 140.0]
+    loss[0, :, 100] = [1.288, 1.010, 0.935, 0.937]
+    frozen[0, :, 100] = loss[0, :, 100] / (1 + 10 / np.sqrt(widths))
+    small = measured(
+        step_size=0.1,
+        loss=loss,
+        frozen_loss=frozen,
+        pattern_percent=np.array([[2.22, 1.31, 0.846, 0.649]]),
+        max_distance=np.array([[2.247, 1.283, 0.847, 0.654]]),
+    )
+    rows, notes = expectations(small)
+    assert [row.name for row in rows if not row.passed] == []
+    assert any("loss at epoch 100 over frozen" in row.name for row in rows)
+    assert sum("m = 1000: loss at epoch 100" in row.name for row in rows) == 1
+    assert len(notes) == 1
+    assert "at step size 1 only" in notes[0]
+    rows, notes = expectations(measured(step_size=0.01))
+    assert not any("loss" in row.name for row in rows)
+    assert any("too few for widths to differ" in note for note in notes)
+
+
 def test_rows() -> None:
     assert in_band("x", "s", 1.0, 1.0, 2.0).passed
     assert not in_band("x", "s", float("nan"), 1.0, 2.0).passed
