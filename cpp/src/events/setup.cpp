@@ -283,7 +283,8 @@ void EventState<T>::forward(bool initial, const RunOptions& options) {
   }
   for (std::int64_t p0 = 0; p0 < panels; p0 += kGroup) {
     const std::int64_t group = std::min(kGroup, panels - p0);
-    RunOptions group_options = options;
+    RunOptions group_options = without_poll(options);
+    group_options.poll_interval = options.poll_interval;
     if (options.poll) {
       group_options.poll = [&](std::int64_t done, std::int64_t) {
         return options.poll(p0 + done, panels);
@@ -349,8 +350,7 @@ void EventState<T>::forward(bool initial, const RunOptions& options) {
         }
       }
     });
-    RunOptions merge_options = options;
-    merge_options.poll = nullptr;
+    const RunOptions merge_options = without_poll(options);
     merge_tracks(*this, results, p0, group, fresh_from, merge_options);
     if (initial) {
       for (std::int64_t p = 0; p < group; ++p) {

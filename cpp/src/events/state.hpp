@@ -145,6 +145,14 @@ inline double with_margin(double clock, double other) {
   return (clock + 1e-9 * (clock + other)) * (1.0 + 2.4e-7);
 }
 
+// The same threads, nobody polled. Options are never copied whole: `poll` may hold an object that
+// belongs to an interpreter whose lock is not held here.
+inline RunOptions without_poll(const RunOptions& options) {
+  RunOptions quiet;
+  quiet.threads = options.threads;
+  return quiet;
+}
+
 class Stopwatch {
  public:
   double seconds() const {

@@ -373,12 +373,11 @@ bool EventState<T>::step(const double* rho, double step_size, const RunOptions& 
   extend_reach(next, options);
 
   // From here on there is no way back to the state before the step, so nothing polls.
-  RunOptions quiet = options;
-  quiet.poll = nullptr;
+  const RunOptions quiet = without_poll(options);
   valid = false;
   // Handing work to other threads pays from some 50 microseconds on: as many entries of K and C, or
   // as many pairs as were due in the last step, as take that long.
-  RunOptions evaluating = quiet, applying = quiet;
+  RunOptions evaluating = without_poll(options), applying = without_poll(options);
   if (columns * row + 400 * due_last < 200000) evaluating.threads = 1;
   watch = Stopwatch();
   std::vector<ColumnScratch> scratch(resolve_threads(options.threads));
