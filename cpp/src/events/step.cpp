@@ -14,6 +14,8 @@ constexpr std::int64_t kChunk = 512;
 constexpr std::int64_t kPrefetchList = 24, kPrefetchMore = 8;
 // The same for the entries of the due pairs themselves, which lie scattered over the near list.
 constexpr std::int64_t kPrefetchEntry = 32;
+// Due pairs of a column from which screening them in 16 bits pays.
+constexpr std::int64_t kManyDue = 64;
 // Additions of +-1 after which a 16-bit counter must be emptied.
 constexpr std::int64_t kMaxAdditions = 32000;
 // Steps of the present length that the near list should last.
@@ -165,34 +167,7 @@ void EventState<T>::evaluate(std::int64_t j, StepValues& next, ColumnScratch& sc
   scratch.due_count += due;
 
   const double* const k = K.data() + j * row;
-  double magnitude = 0;
-  alignas(64) double lane_sums[kShortLanes] = {};
-  for (std::int64_t i = 0; i < row; i += kShortLanes) {
-    for (std::int64_t l = 0; l < kShortLanes; ++l) {
-      const double v = k[i + l] * next.S[i + l];
-      scratch.v[i + l] = v;
-      lane_sums[l] += std::fabs(v);
-    }
-  }
-  double largest_lane = 0;
-  for (double sum : lane_sums) {
-    magnitude += sum;
-    largest_lane = std::max(largest_lane, sum);
-  }
-  // 16-bit values in units that keep every counter below 2^15, half a unit of rounding for each
-  // value included.
-  const double unit =
-      std::fmax(largest_lane, 1e-280) / (32760.0 - 0.5 * static_cast<double>(row / kShortLanes));
-  const double inverse_unit = 1.0 / unit;
-  double sum_error = 0;
-  for (std::int64_t i = 0; i < row; ++i) {
-    const double scaled = scratch.v[i] * inverse_unit;
-    const double rounded = (scaled + 0x1.8p52) - 0x1.8p52;
-    scratch.v_short[i] = static_cast<std::int16_t>(static_cast<std::int32_t>(rounded));
-    sum_error += std::fabs(scaled - rounded);
-  }
-  sum_error = sum_error * unit * (1.0 + 1e-9) + 1e-14 * static_cast<double>(row / 64) * magnitude;
-
+  for (std::int64_t i = 0; i < row; ++i) scratch.v[i] = k[i] * next.S[i];
   const std::int64_t at = slot(j);
   const std::uint64_t* const column_bits = bits.data() + at / 64;
   const auto stored_bit = [&](std::uint32_t r) {
@@ -201,38 +176,72 @@ void EventState<T>::evaluate(std::int64_t j, StepValues& next, ColumnScratch& sc
   const auto key_of = [&](double zeta, double distance) {
     return zeta > 0 ? toward_zero(up_now + distance) : toward_zero(-(down_now + distance));
   };
-  // First in 16-bit integers, with a bound on their error: settles nearly all pairs that stay what
-  // they are.
-  std::int64_t uncertain = 0;
   scratch.uncertain.resize(due);
-  for (std::int64_t e0 = 0; e0 < due; e0 += kChunk) {
-    const std::int64_t count = std::min(kChunk, due - e0);
-    const std::uint32_t* const position = scratch.due.data() + e0;
-    for (std::int64_t e = 0; e < count; ++e) {
-      if (e + kPrefetchEntry < count)
-        __builtin_prefetch(&track.neuron[position[e + kPrefetchEntry]]);
-      __builtin_prefetch(&track.z0[position[e]]);
-      scratch.ids[e] = track.neuron[position[e]];
-    }
-    kernels.masked_sums_short(bits.data(), words, example_words, scratch.ids.data(), count,
-                              scratch.v_short.data(), scratch.sum_short.data());
-    for (std::int64_t e = 0; e < std::min(count, kPrefetchList); ++e)
-      corrections.prefetch(scratch.ids[e]);
-    for (std::int64_t e = 0; e < count; ++e) {
-      if (e + kPrefetchList < count) corrections.prefetch(scratch.ids[e + kPrefetchList]);
-      if (e + kPrefetchMore < count) corrections.prefetch_more(scratch.ids[e + kPrefetchMore]);
-      const std::uint32_t r = scratch.ids[e], p = position[e];
-      const double a = sign(r), start = a * (root_m * static_cast<double>(track.z0[p]));
-      const double correction = corrections.dot(r, k);
-      const double zeta = start - (unit * static_cast<double>(scratch.sum_short[e]) + correction);
-      const double error = sum_error + 1e-14 * (std::fabs(start) + std::fabs(correction));
-      const bool certain = std::fabs(zeta) > error;  // false for NaN as well
-      if (certain && (a * zeta >= 0) == stored_bit(r)) {
-        track.key[p] = key_of(zeta, std::fabs(zeta) - error);
-      } else {
-        scratch.uncertain[uncertain++] = p;
+  std::int64_t uncertain = 0;
+  const auto screen = [&] {
+    double magnitude = 0;
+    alignas(64) double lane_sums[kShortLanes] = {};
+    for (std::int64_t i = 0; i < row; i += kShortLanes) {
+      for (std::int64_t l = 0; l < kShortLanes; ++l) {
+        lane_sums[l] += std::fabs(scratch.v[i + l]);
       }
     }
+    double largest_lane = 0;
+    for (double sum : lane_sums) {
+      magnitude += sum;
+      largest_lane = std::max(largest_lane, sum);
+    }
+    // 16-bit values in units that keep every counter below 2^15, half a unit of rounding for each
+    // value included.
+    const double unit =
+        std::fmax(largest_lane, 1e-280) / (32760.0 - 0.5 * static_cast<double>(row / kShortLanes));
+    const double inverse_unit = 1.0 / unit;
+    double sum_error = 0;
+    for (std::int64_t i = 0; i < row; ++i) {
+      const double scaled = scratch.v[i] * inverse_unit;
+      const double rounded = (scaled + 0x1.8p52) - 0x1.8p52;
+      scratch.v_short[i] = static_cast<std::int16_t>(static_cast<std::int32_t>(rounded));
+      sum_error += std::fabs(scaled - rounded);
+    }
+    sum_error = sum_error * unit * (1.0 + 1e-9) + 1e-14 * static_cast<double>(row / 64) * magnitude;
+
+    for (std::int64_t e0 = 0; e0 < due; e0 += kChunk) {
+      const std::int64_t count = std::min(kChunk, due - e0);
+      const std::uint32_t* const position = scratch.due.data() + e0;
+      for (std::int64_t e = 0; e < count; ++e) {
+        if (e + kPrefetchEntry < count)
+          __builtin_prefetch(&track.neuron[position[e + kPrefetchEntry]]);
+        __builtin_prefetch(&track.z0[position[e]]);
+        scratch.ids[e] = track.neuron[position[e]];
+      }
+      kernels.masked_sums_short(bits.data(), words, example_words, scratch.ids.data(), count,
+                                scratch.v_short.data(), scratch.sum_short.data());
+      for (std::int64_t e = 0; e < std::min(count, kPrefetchList); ++e)
+        corrections.prefetch(scratch.ids[e]);
+      for (std::int64_t e = 0; e < count; ++e) {
+        if (e + kPrefetchList < count) corrections.prefetch(scratch.ids[e + kPrefetchList]);
+        if (e + kPrefetchMore < count) corrections.prefetch_more(scratch.ids[e + kPrefetchMore]);
+        const std::uint32_t r = scratch.ids[e], p = position[e];
+        const double a = sign(r), start = a * (root_m * static_cast<double>(track.z0[p]));
+        const double correction = corrections.dot(r, k);
+        const double zeta = start - (unit * static_cast<double>(scratch.sum_short[e]) + correction);
+        const double error = sum_error + 1e-14 * (std::fabs(start) + std::fabs(correction));
+        const bool certain = std::fabs(zeta) > error;  // false for NaN as well
+        if (certain && (a * zeta >= 0) == stored_bit(r)) {
+          track.key[p] = key_of(zeta, std::fabs(zeta) - error);
+        } else {
+          scratch.uncertain[uncertain++] = p;
+        }
+      }
+    }
+  };
+  // In 16-bit integers, with a bound on their error: settles nearly all pairs that stay what
+  // they are. For few pairs the 16-bit values cost more than they save.
+  if (due >= kManyDue) {
+    screen();
+  } else {
+    uncertain = due;
+    std::copy_n(scratch.due.data(), due, scratch.uncertain.data());
   }
   scratch.exact_count += uncertain;
 
