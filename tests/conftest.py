@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Iterator
 
 import numpy as np
@@ -13,6 +14,10 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 from lazygram import _core
 
+# A shell starts background jobs with SIGINT ignored, and child processes inherit that: without a handler of
+# this process no test of Ctrl-C could work there.
+if signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 @pytest.fixture(params=_core.isa_available())
 def isa_level(request: pytest.FixtureRequest) -> Iterator[str]:
