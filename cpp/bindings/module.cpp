@@ -54,4 +54,5 @@ PYBIND11_MODULE(_core, module) {
   bind_patterns(module);
   bind_gram(module);
   bind_descent(module);
+  bind_duals(module);
 }
