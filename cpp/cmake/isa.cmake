@@ -31,7 +31,7 @@ function(lazygram_isa_sources target stem)
       # Contraction off: the same source must give the same bits at every level (philox.hpp relies on it);
       # where a fused multiply-add is wanted it is written out.
       set_source_files_properties(
-        ${source} PROPERTIES COMPILE_OPTIONS "${_lazygram_isa_flags_${level}};-ffp-contract=off;-O3;${_lazygram_quiet}")
+        ${source} PROPERTIES COMPILE_OPTIONS "${_lazygram_isa_flags_${level}};-ffp-contract=off;-fno-trapping-math;-O3;${_lazygram_quiet}")
     endif()
   endforeach()
 endfunction()

@@ -15,7 +15,6 @@ using namespace duals;
 
 constexpr int N = kDualChunk;
 
-// The smallest number whose square root is taken anywhere: see kDualMinVariance.
 bool prepare(DualChunk& x, double slack) {
   std::int64_t wrong = 0;
   const double limit = (1.0 + slack) * (1.0 + slack);
@@ -42,14 +41,32 @@ inline void loop(const DualChunk& x, double* __restrict out, Formula formula) {
   for (int j = 0; j < N; ++j) out[j] = formula(Covariance{x.p[j], x.q[j], x.r[j], x.d[j]});
 }
 
+template <int Order>
+void rectified_any_loop(const Rectified& plan, const DualChunk& x, double* out) {
+  loop(x, out, [&](const Covariance& c) { return rectified_any<Order>(plan, c); });
+}
+
 void rectified(const Rectified& plan_, const DualChunk& x, double* out) {
   const Rectified plan = plan_;
-  if (plan.order == 0) {
-    loop(x, out, [&](const Covariance& c) { return rectified0(plan, c); });
-  } else if (plan.order == 1) {
-    loop(x, out, [&](const Covariance& c) { return rectified1(plan, c); });
-  } else {
-    loop(x, out, [&](const Covariance& c) { return rectified_any(plan, c); });
+  switch (plan.order) {
+    case 0:
+      return loop(x, out, [&](const Covariance& c) { return rectified0(plan, c); });
+    case 1:
+      return loop(x, out, [&](const Covariance& c) { return rectified1(plan, c); });
+    case 2:
+      return rectified_any_loop<2>(plan, x, out);
+    case 3:
+      return rectified_any_loop<3>(plan, x, out);
+    case 4:
+      return rectified_any_loop<4>(plan, x, out);
+    case 5:
+      return rectified_any_loop<5>(plan, x, out);
+    case 6:
+      return rectified_any_loop<6>(plan, x, out);
+    case 7:
+      return rectified_any_loop<7>(plan, x, out);
+    default:
+      return rectified_any_loop<8>(plan, x, out);
   }
 }
 

@@ -66,26 +66,30 @@ LAZYGRAM_HOST_DEVICE double rectified1(const Rectified& plan, const Covariance& 
   return rectified_combine(plan, c.r, small, madd(kPi, size, small));
 }
 
-// Any n >= 2.
+// Any n >= 2; the order is a constant so that every loop unrolls.
+template <int Order>
 LAZYGRAM_HOST_DEVICE double rectified_any(const Rectified& plan, const Covariance& c) {
   const double size = absolute(c.r);
   const double f = quadrant_angle(root(c.d), size);
   const double z = f * f;
   double s = plan.series[kRectifiedTerms - 1];
+  #pragma GCC unroll 16
   for (int k = kRectifiedTerms - 2; k >= 0; --k) s = madd(s, z, plan.series[k]);
   // m = p q: f^{2n+1} m^{n/2} and sum_k angular[k] |r|^{n-2k} m^k, so no division by sqrt(p q) is needed.
   const double m = c.p * c.q, step = root(m) * z;
   double small = s * f;
-  for (int k = 0; k < plan.order; ++k) small *= step;
+#pragma GCC unroll 8
+  for (int k = 0; k < Order; ++k) small *= step;
   const double square = size * size;
   double large = plan.angular[0];
   double power = 1.0;
-  for (int k = 1; k <= plan.order / 2; ++k) {
+#pragma GCC unroll 8
+  for (int k = 1; k <= Order / 2; ++k) {
     power *= m;
     large = madd(large, square, plan.angular[k] * power);
   }
-  large *= plan.order % 2 ? size : 1.0;
-  large = plan.order % 2 ? large + small : large - small;
+  large *= Order % 2 ? size : 1.0;
+  large = Order % 2 ? large + small : large - small;
   return rectified_combine(plan, c.r, small, large);
 }
 
