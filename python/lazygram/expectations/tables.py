@@ -1,0 +1,193 @@
+"""Tables of duals for one pair of standard deviations: polynomials of the correlation, with a tested error.
+
+Two kinds, evaluated by the core (cpp/include/lazygram/duals/table.hpp): a Chebyshev series in rho where the
+Hermite series converges fast, otherwise polynomials in x = sqrt((1 - |rho|) / 2) on panels graded towards
+|rho| = 1, which resolve both the half-integer powers of kinked activations and the layer of width 1/s of
+steep ones. Every table is compared with its generator at points that are not nodes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from .. import _core
+from ..arrays import Float64
+from .hermite import coefficients
+from .pairs import conditional_expectation
+
+__all__ = ["DualTable", "make_table"]
+
+_EPS = float(np.finfo(np.float64).eps)
+_HALF = float(np.sqrt(0.5))
+_TOLERANCE = 4e-15  # of the tables' interpolation, relative to max |value|
+_MAX_CHEBYSHEV = 128
+_PANEL_CHOICES = (1, 2, 3, 4, 6, 8, 10, 12, 14, 16)
+_SIZE_SINGLE, _SIZE_PANEL = 40, 22
+
+
+@dataclass(frozen=True)
+class DualTable:
+    """A dual as a function of rho.
+
+    Attributes
+    ----------
+    formula : lazygram._core.Dual
+        What the core evaluates.
+    error : float
+        Estimate of the largest absolute error over rho in [-1, 1].
+    kind : str
+        ``"correlation"`` or ``"root"``.
+    """
+
+    formula: Any
+    error: float
+    kind: str
+
+
+def _chebyshev_coefficients(values: Float64) -> Float64:
+    """Coefficients of the interpolant through values at cos(pi (j + 1/2) / n), along the last axis."""
+    n = values.shape[-1]
+    angles = np.pi * np.outer(np.arange(n), np.arange(n) + 0.5) / n
+    result: Float64 = (values @ np.cos(angles).T) * (2.0 / n)
+    result[..., 0] *= 0.5
+    return result
+
+
+def _nodes(n: int) -> Float64:
+    result: Float64 = np.cos(np.pi * (np.arange(n) + 0.5) / n)
+    return result
+
+
+def _series_values(a: Float64, b: Float64, rho: Float64) -> Float64:
+    """sum_k a_k b_k rho^k, small terms first."""
+    product = a * b
+    total = np.zeros_like(rho)
+    for c in product[::-1]:
+        total = total * rho + c
+    return total
+
+
+def _correlation_table(a: Float64, b: Float64, error: float) -> DualTable | None:
+    product = a * b
+    scale = max(float(np.sum(np.abs(product))), 1e-300)
+    for n in (8, 12, 16, 20, 24, 32, 40, 48, 64, 80, 96, _MAX_CHEBYSHEV):
+        c = _chebyshev_coefficients(_series_values(a, b, _nodes(n)))
+        if np.sum(np.abs(c[-3:])) > _TOLERANCE * scale:
+            continue
+        keep = max(1, int(np.max(np.nonzero(np.abs(c) > 0.1 * _EPS * scale)[0], initial=0)) + 1)
+        c = c[:keep]
+        rho = np.concatenate([[-1.0, 1.0], np.cos(np.linspace(0.1, 3.1, 41))])
+        tested = np.polynomial.chebyshev.chebval(rho, c) - _series_values(a, b, rho)
+        worst = float(np.max(np.abs(tested)))
+        return DualTable(_core.Dual.correlation_table(list(c)), worst + error, "correlation")
+    return None
+
+
+def _panel_edges(panels: int, layer: float) -> Float64:
+    """Boundaries on [0, sqrt(1/2)], geometric in x + layer."""
+    edges: Float64 = np.geomspace(layer, layer + _HALF, panels + 1) - layer
+    edges[0], edges[-1] = 0.0, _HALF
+    return edges
+
+
+def _root_table(values: Callable[[Float64, bool], Float64], layer: float) -> tuple[Any, float] | None:
+    """Finds the fewest panels that reach the tolerance; None where even the most do not."""
+    best: tuple[Any, float] | None = None
+    octaves = np.log2(1.0 + _HALF / layer)
+    for panels in _PANEL_CHOICES:
+        if panels < 0.7 * octaves - 1.0 and panels != _PANEL_CHOICES[-1]:
+            continue
+        size = _SIZE_SINGLE if panels == 1 else _SIZE_PANEL
+        edges = _panel_edges(panels, layer)
+        centre, half = 0.5 * (edges[1:] + edges[:-1]), 0.5 * np.diff(edges)
+        x = centre[:, None] + half[:, None] * _nodes(size)
+        sides = [values(x.ravel(), negative).reshape(x.shape) for negative in (False, True)]
+        samples = np.concatenate(sides)  # (2 panels, size)
+        c = _chebyshev_coefficients(samples)
+        scale = max(float(np.max(np.abs(samples))), 1e-300)
+        tail = float(np.max(np.sum(np.abs(c[:, -3:]), axis=1)))
+        if tail > _TOLERANCE * scale and panels != _PANEL_CHOICES[-1]:
+            continue
+        significant = np.nonzero(np.max(np.abs(c), axis=0) > 0.05 * _EPS * scale)[0]
+        keep = max(1, int(np.max(significant, initial=0)) + 1)
+        powers = np.stack([np.polynomial.chebyshev.cheb2poly(np.append(row[:keep], 0.0))[:keep] for row in c])
+        if powers.shape[1] < keep:
+            powers = np.pad(powers, ((0, 0), (0, keep - powers.shape[1])))
+        formula = _core.Dual.root_table(
+            list(edges[1:-1]), list(np.tile(centre, 2)), list(np.tile(1.0 / half, 2)), list(powers[:, ::-1].T.ravel())
+        )
+        # Test between the nodes, at both ends of every panel included.
+        local = np.concatenate([[-1.0, 1.0], np.cos(np.linspace(0.2, 3.0, 5))])
+        t = centre[:, None] + half[:, None] * local
+        worst = 0.0
+        for side, negative in enumerate((False, True)):
+            truth = values(t.ravel(), negative).reshape(t.shape)
+            rows = powers[side * panels : (side + 1) * panels]
+            mine = np.stack([np.polynomial.polynomial.polyval(local, row) for row in rows])
+            worst = max(worst, float(np.max(np.abs(mine - truth))))
+        best = (formula, worst)
+        if worst <= 8 * _TOLERANCE * scale:
+            break
+    return best
+
+
+def make_table(
+    phi: Callable[[Any], Any],
+    kinks: tuple[float, ...],
+    smoothed: Callable[[Any, Any], Any] | None,
+    scale_u: float,
+    scale_v: float,
+    *,
+    from_primitive: bool = False,
+) -> DualTable:
+    """Table of E[phi(u) phi(v)] over rho for standard deviations scale_u, scale_v.
+
+    Parameters
+    ----------
+    phi, kinks, smoothed
+        See :func:`lazygram.expectations.pairs.conditional_expectation`.
+    scale_u, scale_v : float
+        Standard deviations, >= 0.
+    from_primitive : bool
+        phi is a primitive of the function wanted (only through Hermite coefficients).
+    """
+    series = None
+    if not kinks or from_primitive:
+        scales = np.array([scale_u, scale_v])
+        if max(scale_u, scale_v) <= 64.0:
+            series = coefficients(phi, scales, from_primitive=from_primitive)
+            if series.converged or from_primitive:
+                table = _correlation_table(series.values[0], series.values[1], float(np.max(series.error)))
+                if table is not None:
+                    return table
+
+    a = b = None
+    if series is not None and (series.converged or from_primitive):
+        a, b = series.values
+
+    def values(x: Float64, negative: bool) -> Float64:
+        if a is not None and b is not None:
+            rho = 1.0 - 2.0 * x * x
+            return _series_values(a, b, -rho if negative else rho)
+        return conditional_expectation(phi, kinks, smoothed, scale_u, scale_v, x, negative)
+
+    layer = 0.5 / max(1.0, scale_u, scale_v)
+    found = _root_table(values, layer)
+    assert found is not None
+    formula, worst = found
+    if a is not None and series is not None:
+        generator = float(np.max(series.error))
+    else:
+        # The generator's own error: the same with other panels' nodes.
+        probe = np.array([0.0, 1e-3 * layer, 0.3 * layer, 0.2, 0.6, _HALF])
+        generator = 0.0
+        for negative in (False, True):
+            fine = conditional_expectation(
+                phi, kinks, smoothed, scale_u, scale_v, probe, negative, nodes=27
+            )
+            generator = max(generator, float(np.max(np.abs(fine - values(probe, negative)))))
+    return DualTable(formula, worst + generator, "root")
