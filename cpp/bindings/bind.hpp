@@ -35,7 +35,7 @@ MatrixView<T> matrix(const py::array& array, const char* name) {
           std::string(name) + ": a 2-D array of " + std::string(py::str(py::dtype::of<Value>())) +
               " is needed");
   const auto item = static_cast<py::ssize_t>(sizeof(Value));
-  require(array.shape(1) <= 1 || array.strides(1) == item,
+  require(array.size() == 0 || array.shape(1) <= 1 || array.strides(1) == item,
           std::string(name) + ": the last axis must be contiguous");
   require(array.strides(0) % item == 0, std::string(name) + ": the row stride is not a whole number of items");
   T* data = nullptr;

@@ -4,6 +4,29 @@
 #include "bindings/bind.hpp"
 
 namespace lazygram::bindings {
+namespace {
+
+template <typename T>
+MatrixView<T> optional_matrix(const py::object& out, std::int64_t rows, std::int64_t cols) {
+  if (out.is_none()) return {};
+  const MatrixView<T> view = matrix<T>(out.cast<py::array>(), "out");
+  require(view.rows == rows && view.cols == cols, "out: wrong shape");
+  return view;
+}
+
+template <typename T>
+void infinite(const py::array& X1, const py::array& X2, const py::object& first, const py::object& second,
+              const py::object& both, int threads, const py::object& progress) {
+  const ConstMatrixView<T> x1 = matrix<const T>(X1, "X"), x2 = matrix<const T>(X2, "X2");
+  const TwoLayerKernels<T> out = {optional_matrix<T>(first, x1.rows, x2.rows),
+                                  optional_matrix<T>(second, x1.rows, x2.rows),
+                                  optional_matrix<T>(both, x1.rows, x2.rows)};
+  const RunOptions options = run_options(threads, progress);
+  const py::gil_scoped_release release;
+  gram_infinite<T>(x1, x2, out, options);
+}
+
+}  // namespace
 
 void bind_gram(py::module_& module) {
   module.def("coactivation_counts", [](const py::array& a, const py::array& b, const py::array& out,
@@ -28,6 +51,15 @@ void bind_gram(py::module_& module) {
     const RunOptions options = run_options(threads, progress);
     const py::gil_scoped_release release;
     gram_finite(va, x1, vb, x2, width, gram, options);
+  });
+  module.def("gram_infinite", [](const py::array& X1, const py::array& X2, const py::object& first,
+                                 const py::object& second, const py::object& both, int threads,
+                                 const py::object& progress) {
+    if (has_dtype<float>(X1)) {
+      infinite<float>(X1, X2, first, second, both, threads, progress);
+    } else {
+      infinite<double>(X1, X2, first, second, both, threads, progress);
+    }
   });
 }
 

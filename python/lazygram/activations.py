@@ -16,10 +16,10 @@ import numpy as np
 from numpy.polynomial import hermite_e
 from scipy import special
 
-from . import _core
-from .arrays import check_positive_float
-from .expectations.hermite import single_coefficient
-from .expectations.pairs import features_of, mean_value
+from lazygram import _core
+from lazygram.arrays import check_positive_float
+from lazygram.expectations.hermite import single_coefficient
+from lazygram.expectations.pairs import features_of, mean_value
 
 __all__ = ["Activation", "custom", "get_activation", "registry"]
 
@@ -92,7 +92,7 @@ class Activation:
     def second_moment(self, scale: float = 1.0) -> float:
         """E[phi(scale Z)^2]."""
         if self.closed is not None:
-            from .duals import dual
+            from lazygram.duals import dual
 
             return float(dual(self, scale * scale, scale * scale, scale * scale))
         return mean_value(lambda x: self.phi(x) ** 2, self.kinks, scale)

@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ..arrays import Float64
-from .rules import line_rule, trapezoid_rule
+from lazygram.arrays import Float64
+from lazygram.expectations.rules import line_rule, trapezoid_rule
 
 __all__ = ["MAX_TERMS", "Coefficients", "coefficients", "hermite_polynomials"]
 

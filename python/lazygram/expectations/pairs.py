@@ -17,8 +17,8 @@ from typing import Any
 
 import numpy as np
 
-from ..arrays import Float64
-from .rules import REACH, gauss_panels, graded_edges, line_rule, normal_density
+from lazygram.arrays import Float64
+from lazygram.expectations.rules import REACH, gauss_panels, graded_edges, line_rule, normal_density
 
 __all__ = ["conditional_expectation", "features_of", "mean_value"]
 

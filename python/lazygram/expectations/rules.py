@@ -6,7 +6,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from ..arrays import Float64
+from lazygram.arrays import Float64
 
 __all__ = ["gauss_panels", "graded_edges", "line_rule", "normal_density", "trapezoid_rule"]
 

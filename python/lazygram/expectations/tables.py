@@ -14,10 +14,10 @@ from typing import Any
 
 import numpy as np
 
-from .. import _core
-from ..arrays import Float64
-from .hermite import coefficients
-from .pairs import conditional_expectation
+from lazygram import _core
+from lazygram.arrays import Float64
+from lazygram.expectations.hermite import coefficients
+from lazygram.expectations.pairs import conditional_expectation
 
 __all__ = ["DualTable", "make_table"]
 

@@ -1,0 +1,3 @@
+// Arc-cosine kernels at level avx2: see arccosine.inl.
+#define LAZYGRAM_LEVEL avx2
+#include "gram/arccosine.inl"

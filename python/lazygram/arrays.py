@@ -1,0 +1,156 @@
+"""The one rule for inputs: what arrays may be, and what is said when they are not.
+
+float32 and float64 are kept; integers, booleans and other real dtypes become float64. Anything that
+NumPy can read (the array protocol, nested lists) or that speaks DLPack is accepted; the result is
+C-contiguous and never written to. Empty, non-finite, complex or wrongly shaped input raises an error that
+names the argument.
+"""
+
+from __future__ import annotations
+
+import operator
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+Array: TypeAlias = npt.NDArray[Any]
+Float64: TypeAlias = npt.NDArray[np.float64]
+
+__all__ = [
+    "Array",
+    "Float64",
+    "as_matrix",
+    "as_vector",
+    "check_nonnegative_int",
+    "check_positive_float",
+    "check_positive_int",
+]
+
+
+def _as_real(value: Any, name: str, dtype: npt.DTypeLike | None) -> Array:
+    if not hasattr(value, "__array__") and hasattr(value, "__dlpack__"):
+        value = np.from_dlpack(value)
+    try:
+        array = np.asarray(value)
+    except ValueError as error:
+        raise ValueError(f"{name}: not a rectangular array of numbers ({error})") from None
+    if array.dtype == object or array.dtype.kind not in "biuf":
+        raise TypeError(f"{name}: real numbers are needed, got dtype {array.dtype}")
+    if dtype is None:
+        dtype = array.dtype if array.dtype in (np.float32, np.float64) else np.float64
+    if array.dtype != dtype:
+        with np.errstate(over="ignore"):  # an overflow becomes inf, which is reported below
+            array = array.astype(dtype)
+    return array
+
+
+def _check_finite(array: Array, name: str) -> None:
+    finite = np.isfinite(array)
+    if not finite.all():
+        where = tuple(int(k) for k in np.argwhere(~finite)[0])
+        raise ValueError(f"{name}: entry {where} is {array[where]}; all entries must be finite")
+
+
+def as_matrix(
+    value: Any,
+    name: str,
+    *,
+    dtype: npt.DTypeLike | None = None,
+    columns: int | None = None,
+    allow_zero_rows: bool = True,
+) -> Array:
+    """Checked, C-contiguous 2-D array of float32 or float64.
+
+    Parameters
+    ----------
+    value : array_like
+        Input; a 1-D array is refused, not guessed at.
+    name : str
+        How error messages call it.
+    dtype : dtype, optional
+        Convert to this dtype; by default float32 and float64 are kept and the rest becomes float64.
+    columns : int, optional
+        Required number of columns.
+    allow_zero_rows : bool
+        If false, a row of zeros (which has no direction) is an error.
+
+    Raises
+    ------
+    TypeError
+        Not real numbers.
+    ValueError
+        Wrong number of dimensions or columns, empty, non-finite, or a zero row where none is allowed.
+    """
+    array = _as_real(value, name, dtype)
+    if array.ndim != 2:
+        raise ValueError(f"{name}: a 2-D array (examples x features) is needed, got shape {array.shape}")
+    if array.size == 0:
+        raise ValueError(f"{name}: is empty, shape {array.shape}")
+    if columns is not None and array.shape[1] != columns:
+        raise ValueError(f"{name}: {columns} columns are needed, got {array.shape[1]}")
+    _check_finite(array, name)
+    if not allow_zero_rows:
+        zero = np.flatnonzero(~array.any(axis=1))
+        if zero.size:
+            raise ValueError(f"{name}: row {int(zero[0])} is zero and has no direction")
+    return np.ascontiguousarray(array)
+
+
+def as_vector(
+    value: Any, name: str, length: int | None = None, *, dtype: npt.DTypeLike | None = None
+) -> Array:
+    """Checked, contiguous 1-D array of float32 or float64; a single column is flattened.
+
+    Raises
+    ------
+    TypeError
+        Not real numbers.
+    ValueError
+        Wrong shape or length, empty or non-finite.
+    """
+    array = _as_real(value, name, dtype)
+    if array.ndim == 2 and array.shape[1] == 1:
+        array = array[:, 0]
+    if array.ndim != 1:
+        raise ValueError(f"{name}: a 1-D array is needed, got shape {array.shape}")
+    if array.size == 0:
+        raise ValueError(f"{name}: is empty")
+    if length is not None and array.shape[0] != length:
+        raise ValueError(f"{name}: length {length} is needed, got {array.shape[0]}")
+    _check_finite(array, name)
+    return np.ascontiguousarray(array)
+
+
+def check_nonnegative_int(value: Any, name: str) -> int:
+    """`value` as a plain int >= 0; TypeError or ValueError naming `name` otherwise."""
+    if isinstance(value, (bool, np.bool_)):
+        raise TypeError(f"{name}: an integer is needed, got {value!r}")
+    try:
+        number = operator.index(value)
+    except TypeError:
+        raise TypeError(f"{name}: an integer is needed, got {value!r}") from None
+    if number < 0:
+        raise ValueError(f"{name}: must not be negative, got {number}")
+    return number
+
+
+def check_positive_int(value: Any, name: str) -> int:
+    """`value` as a plain int >= 1; TypeError or ValueError naming `name` otherwise."""
+    number = check_nonnegative_int(value, name)
+    if number == 0:
+        raise ValueError(f"{name}: must be positive, got 0")
+    return number
+
+
+def check_positive_float(value: Any, name: str) -> float:
+    """`value` as a finite float > 0; TypeError or ValueError naming `name` otherwise."""
+    if isinstance(value, (bool, np.bool_, str, bytes)):
+        raise TypeError(f"{name}: a number is needed, got {value!r}")
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        raise TypeError(f"{name}: a number is needed, got {value!r}") from None
+    if not (number > 0 and np.isfinite(number)):
+        raise ValueError(f"{name}: must be positive and finite, got {number}")
+    return number

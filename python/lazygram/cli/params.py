@@ -1,0 +1,69 @@
+"""Kinds of option values that click does not have: two labels, a list of numbers, a step size."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal
+
+import click
+
+__all__ = ["Integers", "StepSize", "TwoLabels"]
+
+if TYPE_CHECKING:  # generic for type checkers; not in the older releases that are supported too
+    _ParamType = click.ParamType[Any]
+else:
+    _ParamType = click.ParamType
+
+
+class TwoLabels(_ParamType):
+    """Two labels with a comma between."""
+
+    name = "A,B"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[float, float]:
+        """Parse; fails with a message that names the option."""
+        if isinstance(value, tuple):
+            return value
+        try:
+            first, second = (float(part) for part in str(value).split(","))
+        except ValueError:
+            self.fail(f"{value!r} is not two labels with a comma between, as in 3,8", param, ctx)
+        return first, second
+
+
+class Integers(_ParamType):
+    """Whole numbers with commas between; repeated ones count once, the result is sorted."""
+
+    name = "A,B,..."
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[int, ...]:
+        """Parse; fails with a message that names the option."""
+        if isinstance(value, tuple):
+            return value
+        try:
+            return tuple(sorted({int(part) for part in str(value).split(",")}))
+        except ValueError:
+            self.fail(f"{value!r} is not whole numbers with commas between", param, ctx)
+
+
+class StepSize(_ParamType):
+    """A positive number or "auto"."""
+
+    name = "NUMBER|auto"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float | Literal["auto"]:
+        """Parse; fails with a message that names the option."""
+        if value == "auto":
+            return "auto"
+        try:
+            size = float(value)
+        except ValueError:
+            self.fail(f"{value!r} is neither a number nor 'auto'", param, ctx)
+        if not 0 < size < float("inf"):
+            self.fail(f"{value} is not positive and finite", param, ctx)
+        return size
