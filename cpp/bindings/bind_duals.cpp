@@ -50,6 +50,23 @@ void series(const HermiteCoefficients& first, const HermiteCoefficients& second,
   dual_series<T>(first, second, k, p, q, s, t, target, options);
 }
 
+template <typename T>
+void interpolate(const duals::InterpolationGrid& grid, const py::array& contracted, const py::array& weights,
+                 const py::array& K, const py::array& var1, const py::array& var2, const py::array& index1,
+                 const py::array& index2, const py::array& out, int threads, const py::object& progress) {
+  const ConstMatrixView<double> a = matrix<const double>(contracted, "contracted");
+  const ConstMatrixView<double> b = matrix<const double>(weights, "weights");
+  const ConstMatrixView<T> k = matrix<const T>(K, "K");
+  const BroadcastView<T> p = broadcast<T>(var1, "var1", k.rows, k.cols);
+  const BroadcastView<T> q = broadcast<T>(var2, "var2", k.rows, k.cols);
+  const auto s = broadcast<std::int32_t>(index1, "index1", k.rows, k.cols);
+  const auto t = broadcast<std::int32_t>(index2, "index2", k.rows, k.cols);
+  const MatrixView<T> target = matrix<T>(out, "out");
+  const RunOptions options = run_options(threads, progress);
+  const py::gil_scoped_release release;
+  dual_interpolated<T>(grid, a, b, k, p, q, s, t, target, options);
+}
+
 }  // namespace
 
 void bind_duals(py::module_& module) {
@@ -66,6 +83,7 @@ void bind_duals(py::module_& module) {
       .def_static("root_table", &Dual::root_table, py::arg("edges"), py::arg("centre"), py::arg("scale"),
                   py::arg("coefficients"));
   module.attr("SERIES_BLOCK") = duals::kSeriesBlock;
+  module.attr("INTERPOLATION_BLOCK") = duals::kInterpolationBlock;
   module.attr("ROOT_MAX_PANELS") = duals::kRootMaxPanels;
   module.def("dual", [](const Dual& formula, const py::array& K, const py::array& var1, const py::array& var2,
                         const py::array& out, int threads, const py::object& progress) {
@@ -84,6 +102,23 @@ void bind_duals(py::module_& module) {
       series<float>(a, b, K, var1, var2, index1, index2, out, threads, progress);
     } else {
       series<double>(a, b, K, var1, var2, index1, index2, out, threads, progress);
+    }
+  });
+  // edges, centre, scale: the panels; size: powers of the local coordinate.
+  module.def("dual_interpolated", [](const std::vector<double>& edges, const std::vector<double>& centre,
+                                     const std::vector<double>& scale, int size, const py::array& contracted,
+                                     const py::array& weights, const py::array& K, const py::array& var1,
+                                     const py::array& var2, const py::array& index1, const py::array& index2,
+                                     const py::array& out, int threads, const py::object& progress) {
+    const int panels = static_cast<int>(edges.size()) + 1;
+    require(centre.size() == 2 * edges.size() + 2 && scale.size() == centre.size(), "centre, scale: two per panel");
+    require(weights.ndim() == 2, "weights: a 2-D array is needed");
+    const duals::InterpolationGrid grid{panels,       size,          static_cast<int>(weights.shape(1)),
+                                        edges.data(), centre.data(), scale.data()};
+    if (has_dtype<float>(K)) {
+      interpolate<float>(grid, contracted, weights, K, var1, var2, index1, index2, out, threads, progress);
+    } else {
+      interpolate<double>(grid, contracted, weights, K, var1, var2, index1, index2, out, threads, progress);
     }
   });
 }

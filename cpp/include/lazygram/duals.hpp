@@ -16,6 +16,7 @@
 #include "lazygram/duals/error_function.hpp"
 #include "lazygram/duals/exponential.hpp"
 #include "lazygram/duals/gelu.hpp"
+#include "lazygram/duals/interpolation.hpp"
 #include "lazygram/duals/polynomial.hpp"
 #include "lazygram/duals/rectified.hpp"
 #include "lazygram/duals/series.hpp"
@@ -104,5 +105,13 @@ template <typename T>
 void dual_series(const HermiteCoefficients& first, const HermiteCoefficients& second, ConstMatrixView<T> K,
                  BroadcastView<T> var1, BroadcastView<T> var2, BroadcastView<std::int32_t> index1,
                  BroadcastView<std::int32_t> index2, MatrixView<T> out, const RunOptions& options);
+
+// The same by interpolation in the variances: index1_ij is the row of `contracted` (rows1 x 2 panels nodes size) and
+// index2_ij the row of `weights` (rows2 x nodes) of entry ij. See duals/interpolation.hpp.
+template <typename T>
+void dual_interpolated(const duals::InterpolationGrid& grid, ConstMatrixView<double> contracted,
+                       ConstMatrixView<double> weights, ConstMatrixView<T> K, BroadcastView<T> var1,
+                       BroadcastView<T> var2, BroadcastView<std::int32_t> index1,
+                       BroadcastView<std::int32_t> index2, MatrixView<T> out, const RunOptions& options);
 
 }  // namespace lazygram

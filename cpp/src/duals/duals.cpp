@@ -271,12 +271,42 @@ void dual_series(const HermiteCoefficients& first, const HermiteCoefficients& se
                });
 }
 
+template <typename T>
+void dual_interpolated(const duals::InterpolationGrid& grid, ConstMatrixView<double> contracted,
+                       ConstMatrixView<double> weights, ConstMatrixView<T> K, BroadcastView<T> var1,
+                       BroadcastView<T> var2, BroadcastView<std::int32_t> index1,
+                       BroadcastView<std::int32_t> index2, MatrixView<T> out, const RunOptions& options) {
+  require(grid.panels > 0 && grid.size % duals::kInterpolationBlock == 0 && grid.nodes > 0,
+          "grid: size must be a multiple of " + std::to_string(duals::kInterpolationBlock));
+  require(contracted.cols == std::int64_t{2} * grid.panels * grid.nodes * grid.size &&
+              weights.cols == grid.nodes,
+          "contracted, weights: wrong shape");
+  const DualKernels& kernel = kernels();
+  in_chunks<T>(K, var1, var2, out, options,
+               [&](const DualChunk& x, std::int64_t i, std::int64_t j, int count, double* value) {
+                 const double* a[kDualChunk];
+                 const double* b[kDualChunk];
+                 for (int k = 0; k < count; ++k) {
+                   const std::int64_t s = index1.data[i * index1.row_stride + (j + k) * index1.column_stride];
+                   const std::int64_t t = index2.data[i * index2.row_stride + (j + k) * index2.column_stride];
+                   require(s >= 0 && s < contracted.rows && t >= 0 && t < weights.rows, "index: out of range");
+                   a[k] = contracted.row(s);
+                   b[k] = weights.row(t);
+                 }
+                 kernel.interpolated(grid, a, b, x, count, value);
+               });
+}
+
 #define LAZYGRAM_INSTANTIATE(T)                                                                          \
   template void dual(const Dual&, ConstMatrixView<T>, BroadcastView<T>, BroadcastView<T>, MatrixView<T>, \
                      const RunOptions&);                                                                 \
   template void dual_series(const HermiteCoefficients&, const HermiteCoefficients&, ConstMatrixView<T>,  \
                             BroadcastView<T>, BroadcastView<T>, BroadcastView<std::int32_t>,             \
-                            BroadcastView<std::int32_t>, MatrixView<T>, const RunOptions&);
+                            BroadcastView<std::int32_t>, MatrixView<T>, const RunOptions&);              \
+  template void dual_interpolated(const duals::InterpolationGrid&, ConstMatrixView<double>,              \
+                                  ConstMatrixView<double>, ConstMatrixView<T>, BroadcastView<T>,         \
+                                  BroadcastView<T>, BroadcastView<std::int32_t>,                         \
+                                  BroadcastView<std::int32_t>, MatrixView<T>, const RunOptions&);
 LAZYGRAM_INSTANTIATE(float)
 LAZYGRAM_INSTANTIATE(double)
 

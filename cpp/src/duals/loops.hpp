@@ -22,6 +22,9 @@ struct DualKernels {
   // out[j] = sum_k a[j][k] b[j][k] rho_j^k over terms[j] (multiple of kSeriesBlock) terms, j < count.
   void (*series)(const double* const* a, const double* const* b, const std::int32_t* terms,
                  const DualChunk&, int count, double* out);
+  // Entry j with contracted[j] and weights[j], j < count.
+  void (*interpolated)(const duals::InterpolationGrid&, const double* const* contracted,
+                       const double* const* weights, const DualChunk&, int count, double* out);
 };
 
 namespace baseline {

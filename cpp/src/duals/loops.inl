@@ -251,10 +251,58 @@ void series(const double* const* a, const double* const* b, const std::int32_t* 
   }
 }
 
+// One entry at a time, the powers of t in the vector.
+void interpolated(const InterpolationGrid& grid, const double* const* contracted,
+                  const double* const* weights, const DualChunk& x, int count, double* out) {
+  alignas(64) double chord[N];
+  loop(x, chord, [](const Covariance& c) { return half_chord(c); });
+  for (int j = 0; j < count; ++j) {
+    int panel = x.r[j] < 0.0 ? grid.panels : 0;
+    for (int k = 0; k + 1 < grid.panels; ++k) panel += chord[j] > grid.edges[k] ? 1 : 0;
+    const double t = (chord[j] - grid.centre[panel]) * grid.scale[panel];
+    alignas(64) double power[kInterpolationBlock];
+    power[0] = 1.0;
+    for (int l = 1; l < kInterpolationBlock; ++l) power[l] = power[l - 1] * t;
+    const double* const rows =
+        contracted[j] + static_cast<std::int64_t>(panel) * grid.nodes * grid.size;
+    constexpr int G = kInterpolationBlock / kLanes;
+    Vector total[G];
+    for (int g = 0; g < G; ++g) total[g] = Vector{};
+    const Vector step = broadcast(power[kInterpolationBlock - 1] * t);
+    for (int n = grid.size - kInterpolationBlock; n >= 0; n -= kInterpolationBlock) {
+      Vector even[G], odd[G];  // two chains hide the latency of the multiply-adds
+#pragma GCC unroll 4
+      for (int g = 0; g < G; ++g) even[g] = odd[g] = Vector{};
+      const double* row = rows + n;
+      for (int b = 0; b + 1 < grid.nodes; b += 2, row += 2 * grid.size) {
+        const Vector w0 = broadcast(weights[j][b]), w1 = broadcast(weights[j][b + 1]);
+#pragma GCC unroll 4
+        for (int g = 0; g < G; ++g) {
+          even[g] = vmadd(w0, load(row + g * kLanes), even[g]);
+          odd[g] = vmadd(w1, load(row + grid.size + g * kLanes), odd[g]);
+        }
+      }
+      if (grid.nodes % 2) {
+        const Vector w0 = broadcast(weights[j][grid.nodes - 1]);
+        for (int g = 0; g < G; ++g) even[g] = vmadd(w0, load(row + g * kLanes), even[g]);
+      }
+#pragma GCC unroll 4
+      for (int g = 0; g < G; ++g) total[g] = vmadd(total[g], step, even[g] + odd[g]);
+    }
+    double value = 0.0;
+    for (int g = G - 1; g >= 0; --g) {
+      const Vector part = total[g] * load(power + g * kLanes);
+      for (int l = kLanes - 1; l >= 0; --l) value += part[l];
+    }
+    out[j] = value;
+  }
+}
+
 }  // namespace
 
 extern const DualKernels dual_kernels;
 const DualKernels dual_kernels = {prepare, rectified, polynomial, trigonometric, exponential, gaussian,
-                                  erf,     gelu,      correlation_table, root_table, series};
+                                  erf,     gelu,      correlation_table, root_table, series,
+                                  interpolated};
 
 }  // namespace lazygram::LAZYGRAM_LEVEL

@@ -20,7 +20,7 @@ import numpy as np
 from lazygram.arrays import Float64
 from lazygram.expectations.rules import REACH, gauss_panels, graded_edges, line_rule, normal_density
 
-__all__ = ["conditional_expectation", "features_of", "mean_value"]
+__all__ = ["conditional_expectation", "expectation_matrix", "features_of", "mean_value"]
 
 Function = Callable[[Any], Any]
 Smoothed = Callable[[Any, Any], Any]
@@ -63,6 +63,27 @@ def _inner(phi: Function, kinks: tuple[float, ...], mean: Float64, deviation: fl
     return result
 
 
+def _outer_rule(
+    kinks: tuple[float, ...], scale_u: float, scale_v: float, rho: float, tau: float, nodes: int
+) -> tuple[Float64, Float64]:
+    """Nodes and weights (density included) for the outer expectation."""
+    places, widths = features_of(kinks, scale_u)
+    if abs(rho) * scale_v > 1e-12:
+        others, _ = features_of(kinks, scale_v)
+        places = np.concatenate([places, others / rho])
+        # Never wider than the scale of phi itself, never finer than rounding of the place.
+        width = min(0.5 / (abs(rho) * scale_v), 0.5 * tau / abs(rho)) if tau > 0.0 else 1.0
+        widths = np.concatenate([widths, np.full(others.size, max(width, 1e-8))])
+    z, w = gauss_panels(graded_edges(places, widths), nodes)
+    return z, w * normal_density(z)
+
+
+def _correlation_of(x: float, negative: bool) -> tuple[float, float]:
+    """rho = +-(1 - 2 x^2) and sqrt(1 - rho^2)."""
+    rho = (1.0 - 2.0 * x * x) * (-1.0 if negative else 1.0)
+    return rho, 2.0 * x * float(np.sqrt(1.0 - x * x))
+
+
 def _one(
     phi: Function,
     kinks: tuple[float, ...],
@@ -74,17 +95,8 @@ def _one(
     nodes: int,
 ) -> float:
     """One correlation, given as rho = +-(1 - 2 x^2)."""
-    tau = 2.0 * x * np.sqrt(1.0 - x * x)
-    rho = (1.0 - 2.0 * x * x) * (-1.0 if negative else 1.0)
-    places, widths = features_of(kinks, scale_u)
-    if abs(rho) * scale_v > 1e-12:
-        others, _ = features_of(kinks, scale_v)
-        places = np.concatenate([places, others / rho])
-        # Never wider than the scale of phi itself, never finer than rounding of the place.
-        width = min(0.5 / (abs(rho) * scale_v), 0.5 * tau / abs(rho)) if tau > 0.0 else 1.0
-        widths = np.concatenate([widths, np.full(others.size, max(width, 1e-8))])
-    z, w = gauss_panels(graded_edges(places, widths), nodes)
-    w = w * normal_density(z)
+    rho, tau = _correlation_of(x, negative)
+    z, w = _outer_rule(kinks, scale_u, scale_v, rho, tau, nodes)
     mean, deviation = scale_v * rho * z, scale_v * tau
     if deviation * REACH < 1e-14 * max(1.0, abs(scale_v)):
         inner = np.asarray(phi(mean), dtype=np.float64)
@@ -135,3 +147,30 @@ def conditional_expectation(
     return np.array(
         [_one(phi, kinks, smoothed, scale_u, scale_v, float(t), negative, nodes) for t in x]
     )
+
+
+def expectation_matrix(
+    phi: Function, smoothed: Smoothed | None, u: Float64, v: Float64, x: float, negative: bool
+) -> Float64:
+    """E[phi(u_a g) phi(v_b h)] for all pairs of scales at one correlation; kinks of phi at 0 only.
+
+    Such kinks do not move with the scale, so one grid serves all pairs.
+
+    Returns
+    -------
+    ndarray (len(u), len(v))
+    """
+    rho, tau = _correlation_of(x, negative)
+    z, w = _outer_rule((), float(np.max(u)), float(np.max(v)), rho, tau, 20)
+    outer = np.asarray(phi(u[:, None] * z), dtype=np.float64) * w
+    inner = np.empty((v.size, z.size))
+    for b, scale in enumerate(v):
+        mean, deviation = scale * rho * z, scale * tau
+        if tau * REACH < 1e-14:
+            inner[b] = phi(mean)
+        elif smoothed is not None:
+            inner[b] = smoothed(mean, deviation)
+        else:
+            inner[b] = _inner(phi, (), mean, deviation, 16)
+    result: Float64 = outer @ inner.T
+    return result

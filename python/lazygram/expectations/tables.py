@@ -19,7 +19,7 @@ from lazygram.arrays import Float64
 from lazygram.expectations.hermite import coefficients
 from lazygram.expectations.pairs import conditional_expectation
 
-__all__ = ["DualTable", "make_table"]
+__all__ = ["DualTable", "chebyshev_nodes", "make_table", "monomials", "panel_edges", "panels_for"]
 
 _EPS = float(np.finfo(np.float64).eps)
 _HALF = float(np.sqrt(0.5))
@@ -57,7 +57,7 @@ def _chebyshev_coefficients(values: Float64) -> Float64:
     return result
 
 
-def _nodes(n: int) -> Float64:
+def chebyshev_nodes(n: int) -> Float64:
     result: Float64 = np.cos(np.pi * (np.arange(n) + 0.5) / n)
     return result
 
@@ -75,7 +75,7 @@ def _correlation_table(a: Float64, b: Float64, error: float) -> DualTable | None
     product = a * b
     scale = max(float(np.sum(np.abs(product))), 1e-300)
     for n in (8, 12, 16, 20, 24, 32, 40, 48, 64, 80, 96, _MAX_CHEBYSHEV):
-        c = _chebyshev_coefficients(_series_values(a, b, _nodes(n)))
+        c = _chebyshev_coefficients(_series_values(a, b, chebyshev_nodes(n)))
         if np.sum(np.abs(c[-3:])) > _TOLERANCE * scale:
             continue
         keep = max(1, int(np.max(np.nonzero(np.abs(c) > 0.1 * _EPS * scale)[0], initial=0)) + 1)
@@ -87,11 +87,35 @@ def _correlation_table(a: Float64, b: Float64, error: float) -> DualTable | None
     return None
 
 
-def _panel_edges(panels: int, layer: float) -> Float64:
+def panel_edges(panels: int, layer: float) -> Float64:
     """Boundaries on [0, sqrt(1/2)], geometric in x + layer."""
     edges: Float64 = np.geomspace(layer, layer + _HALF, panels + 1) - layer
     edges[0], edges[-1] = 0.0, _HALF
     return edges
+
+
+def monomials(samples: Float64) -> Float64:
+    """Coefficients of t^0, t^1, ... of the interpolants through rows of samples at Chebyshev nodes.
+
+    Well conditioned here: the Chebyshev coefficients fall like 3.4^-k, the conversion grows like 2.4^k.
+    """
+    c = _chebyshev_coefficients(samples)
+    n = samples.shape[-1]
+    basis = np.zeros((n, n))
+    for k in range(n):
+        powers = np.polynomial.chebyshev.cheb2poly(np.eye(1, k + 1, k)[0])
+        basis[k, : powers.size] = powers
+    result: Float64 = c @ basis
+    return result
+
+
+def panels_for(scale: float) -> tuple[int, float, int]:
+    """Panels, layer and coefficients per panel that resolve standard deviations up to `scale`."""
+    layer = 0.5 / max(1.0, scale)
+    octaves = float(np.log2(1.0 + _HALF / layer))
+    wanted = 1 if octaves < 2.0 else 0.8 * octaves
+    panels = next((n for n in _PANEL_CHOICES if n >= wanted), _PANEL_CHOICES[-1])
+    return panels, layer, _SIZE_SINGLE if panels == 1 else 24
 
 
 def _root_table(values: Callable[[Float64, bool], Float64], layer: float) -> tuple[Any, float] | None:
@@ -102,9 +126,9 @@ def _root_table(values: Callable[[Float64, bool], Float64], layer: float) -> tup
         if panels < 0.7 * octaves - 1.0 and panels != _PANEL_CHOICES[-1]:
             continue
         size = _SIZE_SINGLE if panels == 1 else _SIZE_PANEL
-        edges = _panel_edges(panels, layer)
+        edges = panel_edges(panels, layer)
         centre, half = 0.5 * (edges[1:] + edges[:-1]), 0.5 * np.diff(edges)
-        x = centre[:, None] + half[:, None] * _nodes(size)
+        x = centre[:, None] + half[:, None] * chebyshev_nodes(size)
         sides = [values(x.ravel(), negative).reshape(x.shape) for negative in (False, True)]
         samples = np.concatenate(sides)  # (2 panels, size)
         c = _chebyshev_coefficients(samples)
