@@ -79,7 +79,7 @@ void bind_duals(py::module_& module) {
       .def_static("gaussian", &Dual::gaussian, py::arg("width"), py::arg("derivative"))
       .def_static("erf", &Dual::erf, py::arg("scale"), py::arg("derivative"))
       .def_static("gelu", &Dual::gelu, py::arg("derivative"))
-      .def_static("correlation_table", &Dual::correlation_table, py::arg("chebyshev"))
+      .def_static("correlation_table", &Dual::correlation_table, py::arg("at_zero"), py::arg("chebyshev"))
       .def_static("root_table", &Dual::root_table, py::arg("edges"), py::arg("centre"), py::arg("scale"),
                   py::arg("coefficients"));
   module.attr("SERIES_BLOCK") = duals::kSeriesBlock;

@@ -50,7 +50,8 @@ class Dual {
   static Dual gaussian(double width, bool derivative);
   static Dual erf(double scale, bool derivative);
   static Dual gelu(bool derivative);
-  static Dual correlation_table(std::vector<double> chebyshev);
+  // at_zero + rho * (Chebyshev series in rho).
+  static Dual correlation_table(double at_zero, std::vector<double> chebyshev);
   // edges: panels - 1; centre, scale: 2 panels; coefficients: size * 2 panels. See duals/table.hpp.
   static Dual root_table(std::vector<double> edges, std::vector<double> centre, std::vector<double> scale,
                          std::vector<double> coefficients);

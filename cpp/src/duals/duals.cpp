@@ -194,10 +194,10 @@ Dual Dual::erf(double scale, bool derivative) {
 }
 Dual Dual::gelu(bool derivative) { return Dual(Gelu{derivative}); }
 
-Dual Dual::correlation_table(std::vector<double> chebyshev) {
+Dual Dual::correlation_table(double at_zero, std::vector<double> chebyshev) {
   require(!chebyshev.empty(), "chebyshev: no coefficients");
   auto storage = std::make_shared<const std::vector<double>>(std::move(chebyshev));
-  Dual result(duals::CorrelationTable{storage->data(), static_cast<int>(storage->size())});
+  Dual result(duals::CorrelationTable{at_zero, storage->data(), static_cast<int>(storage->size())});
   result.storage_ = std::move(storage);
   return result;
 }

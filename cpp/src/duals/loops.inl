@@ -174,7 +174,8 @@ void correlation_table(const CorrelationTable& table, const DualChunk& x, double
     }
 #pragma GCC unroll 4
     for (int g = 0; g < G; ++g) {
-      const Vector value = vmadd(t[g], b1[g], broadcast(table.coefficients[0]) - b2[g]);
+      const Vector slope = vmadd(t[g], b1[g], broadcast(table.coefficients[0]) - b2[g]);
+      const Vector value = vmadd(t[g], slope, broadcast(table.at_zero));
       std::memcpy(out + j + g * kLanes, &value, sizeof value);
     }
   }

@@ -70,13 +70,6 @@ class Coefficients:
         return bool(np.all(self.error <= 1e-13 * scale))
 
 
-def _raw(phi: Function, scales: Float64, step: float, terms: int) -> tuple[Float64, Float64]:
-    """Coefficients (S, terms) and second moments (S,) on the trapezoid grid of that step."""
-    z, w = trapezoid_rule(step)
-    values = np.asarray(phi(np.multiply.outer(scales, z)), dtype=np.float64)
-    return values @ _weighted_polynomials(step, terms).T, (values * values) @ w
-
-
 def _lengths(values: Float64, scale: Float64) -> npt.NDArray[np.int32]:
     """Number of leading terms (whole blocks) after which |a_k| stays below rounding."""
     blocks = np.abs(values).reshape(values.shape[0], -1, _BLOCK).max(axis=2)
@@ -109,18 +102,23 @@ def coefficients(
         Where to stop when the series does not converge (the error estimate then says so).
     """
     step = _step_for(float(np.max(scales, initial=0.0)))
+    z, w = trapezoid_rule(step)
+    samples = np.asarray(phi(np.multiply.outer(scales, z)), dtype=np.float64)
+    second = (samples * samples) @ w
+    scale = np.maximum(second, 1e-300)
     terms = 64
     while True:
-        values, second = _raw(phi, scales, step, terms + _BLOCK)
+        values = samples @ _weighted_polynomials(step, terms + _BLOCK).T
         tail = np.abs(second - np.sum(values**2, axis=1))
-        scale = np.maximum(second, 1e-300)
-        if np.all(tail <= 16 * _EPS * scale) or terms >= max_terms:
+        # Parseval's difference cannot see below rounding; the terms themselves can.
+        last = np.sum(values[:, -_BLOCK:] ** 2, axis=1)
+        if np.all((tail <= 16 * _EPS * scale) & (last <= 2 * _EPS * scale)) or terms >= max_terms:
             break
         terms = min(2 * terms, max_terms)
-    # Parseval's difference cannot see below rounding; the terms themselves can.
-    last = np.sum(values[:, -_BLOCK:] ** 2, axis=1)
     truncation = np.where(tail <= 64 * _EPS * scale, last, tail)
-    coarse, _ = _raw(phi, scales, 2 * step, terms + _BLOCK)
+    # Every other node is the same rule with twice the step.
+    start = (z.size // 2) % 2
+    coarse = 2.0 * samples[:, start::2] @ _weighted_polynomials(step, terms + _BLOCK)[:, start::2].T
     quadrature = 2.0 * np.sqrt(np.sum((values - coarse) ** 2, axis=1) * scale)
     if from_primitive:
         positive = np.maximum(scales, 1e-300)[:, None]

@@ -72,18 +72,22 @@ def _series_values(a: Float64, b: Float64, rho: Float64) -> Float64:
 
 
 def _correlation_table(a: Float64, b: Float64, error: float) -> DualTable | None:
-    product = a * b
-    scale = max(float(np.sum(np.abs(product))), 1e-300)
+    """a_0 b_0 + rho * (Chebyshev series), None where that needs too many terms."""
+    at_zero, zero = float(a[0] * b[0]), np.zeros_like(a[1:])
+    first, second = (a[1:], b[1:]) if a.size > 1 else (zero, zero)
+    scale = max(float(np.sum(np.abs(a * b))), 1e-300)
     for n in (8, 12, 16, 20, 24, 32, 40, 48, 64, 80, 96, _MAX_CHEBYSHEV):
-        c = _chebyshev_coefficients(_series_values(a, b, chebyshev_nodes(n)))
-        if np.sum(np.abs(c[-3:])) > _TOLERANCE * scale:
+        c = _chebyshev_coefficients(_series_values(first, second, chebyshev_nodes(n)))
+        if np.sum(np.abs(c[-3:])) > 0.25 * _TOLERANCE * scale:
             continue
         keep = max(1, int(np.max(np.nonzero(np.abs(c) > 0.1 * _EPS * scale)[0], initial=0)) + 1)
         c = c[:keep]
         rho = np.concatenate([[-1.0, 1.0], np.cos(np.linspace(0.1, 3.1, 41))])
-        tested = np.polynomial.chebyshev.chebval(rho, c) - _series_values(a, b, rho)
-        worst = float(np.max(np.abs(tested)))
-        return DualTable(_core.Dual.correlation_table(list(c)), worst + error, "correlation")
+        mine = at_zero + rho * np.polynomial.chebyshev.chebval(rho, c)
+        worst = float(np.max(np.abs(mine - _series_values(a, b, rho))))
+        return DualTable(
+            _core.Dual.correlation_table(at_zero, list(c)), worst + error, "correlation"
+        )
     return None
 
 

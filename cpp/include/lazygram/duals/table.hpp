@@ -1,7 +1,8 @@
 // Duals tabulated as polynomials of the correlation, for pairs of fixed variances (one table per activation).
 //
 // With both variances fixed the dual is a function of rho = r / sqrt(p q) alone.
-//   CorrelationTable  smooth activations: one Chebyshev series in rho on [-1, 1] (Clenshaw's recurrence).
+//   CorrelationTable  smooth activations: value at rho = 0, plus rho times one Chebyshev series on [-1, 1] (Clenshaw's
+//                     recurrence), so that the dual of an odd activation is accurate relative to itself near 0.
 //   RootTable         kinked or steep activations: their duals have powers (1 - |rho|)^{k + 1/2} at |rho| = 1, which
 //                     are analytic in x = sqrt((1 - |rho|) / 2) in [0, sqrt(1/2)]: polynomials in x on panels, one
 //                     set for rho >= 0 and one for rho < 0. x comes from the determinant, so it is exact to
@@ -14,7 +15,8 @@
 namespace lazygram::duals {
 
 struct CorrelationTable {
-  const double* coefficients;  // Chebyshev, lowest first
+  double at_zero;              // E phi(u) E phi(v)
+  const double* coefficients;  // Chebyshev coefficients of (dual - at_zero) / rho, lowest first
   int size;
 };
 
@@ -51,7 +53,7 @@ LAZYGRAM_HOST_DEVICE double correlation_table(const CorrelationTable& table, dou
     b2 = b1;
     b1 = b0;
   }
-  return madd(rho, b1, table.coefficients[0] - b2);
+  return madd(rho, madd(rho, b1, table.coefficients[0] - b2), table.at_zero);
 }
 
 LAZYGRAM_HOST_DEVICE int root_panel(const RootTable& table, double x, double r) {
