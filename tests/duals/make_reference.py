@@ -315,7 +315,7 @@ TRAPEZOID = {
     "silu": (lambda x: x * expit(x), lambda x: expit(x) * (1 + x * expit(-x))),
     "mish": (lambda x: x * gate(x), mish_slope),
 }
-SMOOTH_PAIRS = [*PAIRS[:-1], (5.0, 5.0)]
+SMOOTH_PAIRS = [*PAIRS[:-1], (4.0, 4.0)]
 
 
 def trapezoid(phi, p, q, r, step):
@@ -374,8 +374,8 @@ def main() -> None:
                 width = max(1.0, np.sqrt(max(row[:2])))
                 if name.startswith("softplus:"):
                     width = max(1.0, 2 * width)
-                fine = trapezoid(phi, *row, 0.06 / width)
-                coarse = trapezoid(phi, *row, 0.07 / width)
+                fine = trapezoid(phi, *row, 0.11 / width)
+                coarse = trapezoid(phi, *row, 0.125 / width)
                 assert abs(fine - coarse) <= 2e-15 * max(abs(fine), 1e-3), (name, row, fine, coarse)
                 values.append(fine)
             table[name].append(values)

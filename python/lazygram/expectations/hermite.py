@@ -19,7 +19,14 @@ import numpy.typing as npt
 from lazygram.arrays import Float64
 from lazygram.expectations.rules import line_rule, trapezoid_rule
 
-__all__ = ["MAX_TERMS", "Coefficients", "coefficients", "hermite_polynomials"]
+__all__ = [
+    "MAX_TERMS",
+    "Coefficients",
+    "coefficients",
+    "hermite_polynomials",
+    "long_coefficients",
+    "single_coefficient",
+]
 
 Function = Callable[[Any], Any]
 
@@ -57,11 +64,20 @@ class Coefficients:
         Terms that matter (multiple of the block); the rest is below rounding.
     error : ndarray (S,)
         Estimate of the largest absolute error of sum_k a_k(s)^2 rho^k over rho in [-1, 1].
+    quadrature : ndarray (S,)
+        The part of it that the one-dimensional rule has; large only if phi has kinks.
     """
 
     values: Float64
     length: npt.NDArray[np.int32]
     error: Float64
+    quadrature: Float64
+
+    @property
+    def smooth(self) -> bool:
+        """Whether the trapezoid rule, which needs an analytic phi, was exact to rounding."""
+        scale = np.maximum(np.sum(self.values**2, axis=1), 1e-3)
+        return bool(np.all(self.quadrature <= 1e-12 * scale))
 
     @property
     def converged(self) -> bool:
@@ -105,36 +121,80 @@ def coefficients(
     z, w = trapezoid_rule(step)
     samples = np.asarray(phi(np.multiply.outer(scales, z)), dtype=np.float64)
     second = (samples * samples) @ w
-    scale = np.maximum(second, 1e-300)
     terms = 64
     while True:
-        values = samples @ _weighted_polynomials(step, terms + _BLOCK).T
-        tail = np.abs(second - np.sum(values**2, axis=1))
+        polynomials = _weighted_polynomials(step, terms + _BLOCK)
+        values = _wanted(samples @ polynomials.T, scales, from_primitive)
+        total = np.sum(values**2, axis=1)
+        scale = np.maximum(total if from_primitive else second, 1e-300)
+        tail = np.zeros_like(second) if from_primitive else np.abs(second - total)
         # Parseval's difference cannot see below rounding; the terms themselves can.
         last = np.sum(values[:, -_BLOCK:] ** 2, axis=1)
         if np.all((tail <= 16 * _EPS * scale) & (last <= 2 * _EPS * scale)) or terms >= max_terms:
             break
         terms = min(2 * terms, max_terms)
-    truncation = np.where(tail <= 64 * _EPS * scale, last, tail)
+    # Beyond rounding the decay may be algebraic, for which the tail is a multiple of terms * (last term).
+    ahead = last * np.where(last > 4 * _EPS * scale, 2.0 * terms / _BLOCK, 1.0)
+    truncation = np.where(tail <= 64 * _EPS * scale, ahead, tail)
     # Every other node is the same rule with twice the step.
     start = (z.size // 2) % 2
-    coarse = 2.0 * samples[:, start::2] @ _weighted_polynomials(step, terms + _BLOCK)[:, start::2].T
+    coarse = _wanted(2.0 * samples[:, start::2] @ polynomials[:, start::2].T, scales, from_primitive)
     quadrature = 2.0 * np.sqrt(np.sum((values - coarse) ** 2, axis=1) * scale)
+    error = truncation + quadrature + 8 * _EPS * scale
     if from_primitive:
-        positive = np.maximum(scales, 1e-300)[:, None]
-        values = values[:, 1:] * np.sqrt(np.arange(1.0, values.shape[1])) / positive
         # Rounding of the primitive's coefficients is amplified by sqrt(k) / s.
-        growth = np.sqrt(values.shape[1]) / positive[:, 0]
-        noise = _EPS * np.sqrt(scale) * growth
-        size = np.maximum(np.sqrt(np.sum(values**2, axis=1)), noise)
-        error = np.sqrt(truncation) * growth * size + quadrature * growth**2 + noise * size
-        scale = np.maximum(size * size, 1e-300)
-    else:
-        error = truncation + quadrature + 8 * _EPS * scale
+        factor = np.sqrt(np.arange(1.0, values.shape[1] + 1)) / np.maximum(scales, 1e-300)[:, None]
+        error = error + _EPS * np.sqrt(second) * np.sum(np.abs(values) * factor, axis=1)
     values = np.ascontiguousarray(values[:, :terms])
     length = _lengths(values, scale)
     longest = int(length.max())
-    return Coefficients(np.ascontiguousarray(values[:, :longest]), length, error)
+    return Coefficients(np.ascontiguousarray(values[:, :longest]), length, error, quadrature)
+
+
+def _wanted(values: Float64, scales: Float64, from_primitive: bool) -> Float64:
+    """The coefficients themselves, or those of the derivative."""
+    if not from_primitive:
+        return values
+    factor = np.sqrt(np.arange(1.0, values.shape[1])) / np.maximum(scales, 1e-300)[:, None]
+    result: Float64 = values[:, 1:] * factor
+    return result
+
+
+def long_coefficients(
+    phi: Function, scales: Float64, *, max_terms: int = 131072
+) -> tuple[Float64, Float64] | None:
+    """Coefficients of smooth but steep functions: as many terms as needed, without storing polynomials.
+
+    Returns
+    -------
+    values : ndarray (S, terms)
+    error : ndarray (S,)
+        As in :class:`Coefficients`. None instead of both if max_terms do not suffice.
+    """
+    z, w = trapezoid_rule(_step_for(float(np.max(scales))))
+    samples = np.asarray(phi(np.multiply.outer(scales, z)), dtype=np.float64)
+    second = (samples * samples) @ w
+    weighted = np.ascontiguousarray((samples * w).T)
+    scale = np.maximum(second, 1e-300)
+    previous, current = np.zeros_like(z), np.ones_like(z)
+    blocks: list[Float64] = []
+    found = np.zeros_like(second)
+    for begin in range(0, max_terms, 256):
+        block = np.empty((256, scales.size))
+        for i in range(256):
+            block[i] = current @ weighted
+            k = begin + i
+            previous *= -np.sqrt(k)
+            previous += z * current
+            previous *= 1.0 / np.sqrt(k + 1.0)
+            previous, current = current, previous
+        blocks.append(block)
+        found += np.sum(block * block, axis=0)
+        last = np.sum(block * block, axis=0)
+        if np.all(last <= 0.1 * _EPS * scale):
+            error = np.abs(second - found) + last + 8 * _EPS * scale
+            return np.ascontiguousarray(np.concatenate(blocks).T), error
+    return None
 
 
 def single_coefficient(

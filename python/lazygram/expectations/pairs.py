@@ -47,7 +47,7 @@ def mean_value(phi: Function, kinks: tuple[float, ...], scale: float, *, nodes: 
 def _inner(phi: Function, kinks: tuple[float, ...], mean: Float64, deviation: float, nodes: int) -> Float64:
     """m(mean, deviation) for each mean, by quadrature over z in [-9, 9]."""
     reach = _INNER_REACH
-    grid = np.linspace(-reach, reach, 19)
+    grid = np.linspace(-reach, reach, 13)
     parts = [np.broadcast_to(grid, (mean.size, grid.size))]
     for kink in sorted({0.0, *kinks}):
         place = (kink - mean) / deviation

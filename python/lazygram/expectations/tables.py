@@ -16,7 +16,7 @@ import numpy as np
 
 from lazygram import _core
 from lazygram.arrays import Float64
-from lazygram.expectations.hermite import coefficients
+from lazygram.expectations.hermite import coefficients, long_coefficients
 from lazygram.expectations.pairs import conditional_expectation
 
 __all__ = ["DualTable", "chebyshev_nodes", "make_table", "monomials", "panel_edges", "panels_for"]
@@ -25,6 +25,7 @@ _EPS = float(np.finfo(np.float64).eps)
 _HALF = float(np.sqrt(0.5))
 _TOLERANCE = 4e-15  # of the tables' interpolation, relative to max |value|
 _MAX_CHEBYSHEV = 128
+_MAX_SERIES_SCALE = 32.0  # about 65 s^2 terms for tanh
 _PANEL_CHOICES = (1, 2, 3, 4, 6, 8, 10, 12, 14, 16)
 _SIZE_SINGLE, _SIZE_PANEL = 40, 22
 
@@ -51,35 +52,53 @@ class DualTable:
 def _chebyshev_coefficients(values: Float64) -> Float64:
     """Coefficients of the interpolant through values at cos(pi (j + 1/2) / n), along the last axis."""
     n = values.shape[-1]
-    angles = np.pi * np.outer(np.arange(n), np.arange(n) + 0.5) / n
-    result: Float64 = (values @ np.cos(angles).T) * (2.0 / n)
-    result[..., 0] *= 0.5
+    # Extended precision where the platform has it: the sums' rounding would dominate the last coefficients.
+    half = np.arange(n, dtype=np.longdouble) + np.longdouble(0.5)
+    angles = np.outer(np.arange(n), half) * (np.arccos(np.longdouble(-1)) / n)
+    coefficients = (values.astype(np.longdouble) @ np.cos(angles).T) * (np.longdouble(2) / n)
+    coefficients[..., 0] /= 2
+    result: Float64 = coefficients.astype(np.float64)
     return result
 
 
 def chebyshev_nodes(n: int) -> Float64:
-    result: Float64 = np.cos(np.pi * (np.arange(n) + 0.5) / n)
+    half = np.arange(n, dtype=np.longdouble) + np.longdouble(0.5)
+    result: Float64 = np.cos(half * (np.arccos(np.longdouble(-1)) / n)).astype(np.float64)
     return result
 
 
 def _series_values(a: Float64, b: Float64, rho: Float64) -> Float64:
-    """sum_k a_k b_k rho^k, small terms first."""
-    product = a * b
-    total = np.zeros_like(rho)
+    """sum_k a_k b_k rho^k, small terms first, in extended precision where the platform has it."""
+    product = a.astype(np.longdouble) * b
+    total = np.zeros(rho.shape, dtype=np.longdouble)
     for c in product[::-1]:
         total = total * rho + c
+    return total  # type: ignore[return-value]
+
+
+def _series_near_one(product: Float64, x: Float64, negative: bool) -> Float64:
+    """sum_k product_k rho^k at rho = +-(1 - 2 x^2), from log1p so that 1 - rho is not rounded."""
+    log = np.log1p(np.maximum(-2.0 * x * x, -1.0 + 1e-16))
+    total = np.zeros_like(x)
+    signed = product * (-1.0) ** np.arange(product.size) if negative else product
+    for begin in range(product.size, 0, -2048):
+        k = np.arange(max(0, begin - 2048), begin)
+        total += np.exp(np.outer(log, k)) @ signed[k]
     return total
 
 
-def _correlation_table(a: Float64, b: Float64, error: float) -> DualTable | None:
-    """a_0 b_0 + rho * (Chebyshev series), None where that needs too many terms."""
+def _correlation_table(
+    a: Float64, b: Float64, error: float, *, at_any_error: bool = False
+) -> DualTable | None:
+    """a_0 b_0 + rho * (Chebyshev series); None where that needs too many terms, unless at any error."""
     at_zero, zero = float(a[0] * b[0]), np.zeros_like(a[1:])
     first, second = (a[1:], b[1:]) if a.size > 1 else (zero, zero)
     scale = max(float(np.sum(np.abs(a * b))), 1e-300)
     for n in (8, 12, 16, 20, 24, 32, 40, 48, 64, 80, 96, _MAX_CHEBYSHEV):
         c = _chebyshev_coefficients(_series_values(first, second, chebyshev_nodes(n)))
-        if np.sum(np.abs(c[-3:])) > 0.25 * _TOLERANCE * scale:
-            continue
+        if np.sum(np.abs(c[-3:])) > max(0.25 * _TOLERANCE * scale, 0.1 * error):
+            if n < _MAX_CHEBYSHEV or not at_any_error:
+                continue
         keep = max(1, int(np.max(np.nonzero(np.abs(c) > 0.1 * _EPS * scale)[0], initial=0)) + 1)
         c = c[:keep]
         rho = np.concatenate([[-1.0, 1.0], np.cos(np.linspace(0.1, 3.1, 41))])
@@ -122,8 +141,10 @@ def panels_for(scale: float) -> tuple[int, float, int]:
     return panels, layer, _SIZE_SINGLE if panels == 1 else 24
 
 
-def _root_table(values: Callable[[Float64, bool], Float64], layer: float) -> tuple[Any, float] | None:
-    """Finds the fewest panels that reach the tolerance; None where even the most do not."""
+def _root_table(
+    values: Callable[[Float64, bool], Float64], layer: float, error: float
+) -> tuple[Any, float]:
+    """The fewest panels that reach the tolerance (or a tenth of the generator's error), and their error."""
     best: tuple[Any, float] | None = None
     octaves = np.log2(1.0 + _HALF / layer)
     for panels in _PANEL_CHOICES:
@@ -138,7 +159,8 @@ def _root_table(values: Callable[[Float64, bool], Float64], layer: float) -> tup
         c = _chebyshev_coefficients(samples)
         scale = max(float(np.max(np.abs(samples))), 1e-300)
         tail = float(np.max(np.sum(np.abs(c[:, -3:]), axis=1)))
-        if tail > _TOLERANCE * scale and panels != _PANEL_CHOICES[-1]:
+        tolerance = max(_TOLERANCE * scale, 0.1 * error)
+        if tail > tolerance and panels != _PANEL_CHOICES[-1]:
             continue
         significant = np.nonzero(np.max(np.abs(c), axis=0) > 0.05 * _EPS * scale)[0]
         keep = max(1, int(np.max(significant, initial=0)) + 1)
@@ -158,8 +180,9 @@ def _root_table(values: Callable[[Float64, bool], Float64], layer: float) -> tup
             mine = np.stack([np.polynomial.polynomial.polyval(local, row) for row in rows])
             worst = max(worst, float(np.max(np.abs(mine - truth))))
         best = (formula, worst)
-        if worst <= 8 * _TOLERANCE * scale:
+        if worst <= 8 * tolerance:
             break
+    assert best is not None
     return best
 
 
@@ -183,33 +206,39 @@ def make_table(
     from_primitive : bool
         phi is a primitive of the function wanted (only through Hermite coefficients).
     """
-    series = None
-    if not kinks or from_primitive:
+    # Smooth activations through their Hermite coefficients; a custom one with unknown kinks as well, whose
+    # error estimate then says how far that went.
+    product: Float64 | None = None
+    estimate = 0.0
+    if (not kinks or from_primitive) and max(scale_u, scale_v) <= _MAX_SERIES_SCALE:
         scales = np.array([scale_u, scale_v])
-        if max(scale_u, scale_v) <= 64.0:
-            series = coefficients(phi, scales, from_primitive=from_primitive)
-            if series.converged or from_primitive:
-                table = _correlation_table(series.values[0], series.values[1], float(np.max(series.error)))
+        series = coefficients(phi, scales, from_primitive=from_primitive)
+        a, b, estimate = *series.values, float(np.max(series.error))
+        if not series.smooth:
+            table = _correlation_table(a, b, estimate, at_any_error=True)
+            assert table is not None
+            return table
+        usable = series.converged or from_primitive
+        if not usable:
+            longer = long_coefficients(phi, scales)
+            if longer is not None:
+                (a, b), estimate, usable = longer[0], float(np.max(longer[1])), True
+        if usable:
+            product = a * b
+            if product.size <= 4096:
+                table = _correlation_table(a, b, estimate)
                 if table is not None:
                     return table
 
-    a = b = None
-    if series is not None and (series.converged or from_primitive):
-        a, b = series.values
-
     def values(x: Float64, negative: bool) -> Float64:
-        if a is not None and b is not None:
-            rho = 1.0 - 2.0 * x * x
-            return _series_values(a, b, -rho if negative else rho)
+        if product is not None:
+            return _series_near_one(product, x, negative)
         return conditional_expectation(phi, kinks, smoothed, scale_u, scale_v, x, negative)
 
     layer = 0.5 / max(1.0, scale_u, scale_v)
-    found = _root_table(values, layer)
-    assert found is not None
-    formula, worst = found
-    if a is not None and series is not None:
-        generator = float(np.max(series.error))
-    else:
+    formula, worst = _root_table(values, layer, estimate)
+    generator = estimate
+    if product is None:
         # The generator's own error: the same with other panels' nodes.
         probe = np.array([0.0, 1e-3 * layer, 0.3 * layer, 0.2, 0.6, _HALF])
         generator = 0.0
