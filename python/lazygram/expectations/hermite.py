@@ -8,9 +8,9 @@ E[phi(s Z)^2] = sum_k a_k(s)^2 (truncation).
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -46,10 +46,19 @@ def hermite_polynomials(z: Float64, terms: int) -> Float64:
     return result
 
 
-@lru_cache(maxsize=4)
+_made: OrderedDict[float, Float64] = OrderedDict()
+
+
 def _weighted_polynomials(step: float, terms: int) -> Float64:
-    z, w = trapezoid_rule(step)
-    return hermite_polynomials(z, terms) * w
+    """w_j he_k(z_j), shape (terms, nodes); the longest table made for each of the last two steps is kept."""
+    have = _made.get(step)
+    if have is None or have.shape[0] < terms:
+        z, w = trapezoid_rule(step)
+        have = _made[step] = hermite_polynomials(z, terms) * w
+    _made.move_to_end(step)
+    while len(_made) > 2:
+        _made.popitem(last=False)
+    return have[:terms]
 
 
 @dataclass(frozen=True)

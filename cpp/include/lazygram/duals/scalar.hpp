@@ -51,7 +51,7 @@ LAZYGRAM_HOST_DEVICE double determinant(double p, double q, double r) {
   const double ph = ps - (ps - p), pl = p - ph;
   const double qh = qs - (qs - q), ql = q - qh;
   const double lost_square = ((rh * rh - square) + 2.0 * (rh * rl)) + rl * rl;
-  const double lost_product = ((ph * qh - product) + ph * ql + pl * qh) + pl * ql;
+  const double lost_product = ((ph * qh - product) + (ph * ql + pl * qh)) + pl * ql;
   return (product - square) + (lost_product - lost_square);
 #endif
 }
