@@ -1,4 +1,5 @@
-// What every bind_<noun>.cpp shares: array checks, run options, and the list of registration functions.
+// What every bind_<noun>.cpp shares: array checks, run options, and the list of registration
+// functions.
 #pragma once
 
 #include <pybind11/functional.h>
@@ -27,7 +28,8 @@ bool has_dtype(const py::array& array) {
   return py::isinstance<py::array_t<T>>(array);
 }
 
-// Row-major view of a 2-D array of exactly T; rows may be strided (a slice, a broadcast), columns not.
+// Row-major view of a 2-D array of exactly T; rows may be strided (a slice, a broadcast), columns
+// not.
 template <typename T>
 MatrixView<T> matrix(const py::array& array, const char* name) {
   using Value = std::remove_const_t<T>;
@@ -37,12 +39,14 @@ MatrixView<T> matrix(const py::array& array, const char* name) {
   const auto item = static_cast<py::ssize_t>(sizeof(Value));
   require(array.size() == 0 || array.shape(1) <= 1 || array.strides(1) == item,
           std::string(name) + ": the last axis must be contiguous");
-  require(array.strides(0) % item == 0, std::string(name) + ": the row stride is not a whole number of items");
+  require(array.strides(0) % item == 0,
+          std::string(name) + ": the row stride is not a whole number of items");
   T* data = nullptr;
   if constexpr (std::is_const_v<T>) {
     data = static_cast<const Value*>(array.data());
   } else {
-    data = static_cast<Value*>(const_cast<py::array&>(array).mutable_data());  // throws if read-only
+    data =
+        static_cast<Value*>(const_cast<py::array&>(array).mutable_data());  // throws if read-only
   }
   const std::int64_t stride = array.shape(0) > 1 ? array.strides(0) / item : array.shape(1);
   return {data, array.shape(0), array.shape(1), stride};
@@ -62,7 +66,8 @@ T* vector(const py::array& array, std::int64_t size, const char* name) {
   }
 }
 
-// Options of a run that lets Ctrl-C and a progress callback through. Must be made while holding the GIL.
+// Options of a run that lets Ctrl-C and a progress callback through. Must be made while holding the
+// GIL.
 inline RunOptions run_options(int threads, const py::object& progress) {
   RunOptions options;
   options.threads = threads;

@@ -1,7 +1,6 @@
 // Bindings of descent.hpp.
-#include "lazygram/descent.hpp"
-
 #include "bindings/bind.hpp"
+#include "lazygram/descent.hpp"
 
 namespace lazygram::bindings {
 namespace {
@@ -29,12 +28,13 @@ Update<T> update(const py::array& X, const py::array& rho, const py::array& bits
 
 template <typename T>
 void bind_for(py::module_& module) {
-  // One step: (X, rho, bits) describe the update, (X_next, u, bits_next) the forward pass that follows.
-  module.def("descend", [](const py::array_t<T>& W, const py::array_t<T>& a, const py::array_t<T>& W_out,
-                           const py::array_t<T>& a_out, const py::array_t<T>& X, const py::array& rho,
-                           const py::array& bits, double step_size, bool train_output,
-                           const py::array_t<T>& X_next, const py::array& u, const py::array& bits_next,
-                           int threads) {
+  // One step: (X, rho, bits) describe the update, (X_next, u, bits_next) the forward pass that
+  // follows.
+  module.def("descend", [](const py::array_t<T>& W, const py::array_t<T>& a,
+                           const py::array_t<T>& W_out, const py::array_t<T>& a_out,
+                           const py::array_t<T>& X, const py::array& rho, const py::array& bits,
+                           double step_size, bool train_output, const py::array_t<T>& X_next,
+                           const py::array& u, const py::array& bits_next, int threads) {
     const Parameters<T> from = parameters<T>(W, a), to = parameters<T>(W_out, a_out);
     const Update<T> step = update<T>(X, rho, bits, step_size, train_output, from.W.rows);
     const ConstMatrixView<T> x_next = matrix<const T>(X_next, "X_next");
@@ -48,36 +48,38 @@ void bind_for(py::module_& module) {
     const py::gil_scoped_release release;
     descend<T>(from, to, &step, x_next, predictions, next, options);
   });
-  module.def("forward", [](const py::array_t<T>& W, const py::array_t<T>& a, const py::array_t<T>& X,
-                           const py::array& u, const py::array& bits, int threads) {
-    const Parameters<T> at = parameters<T>(W, a);
-    const ConstMatrixView<T> x = matrix<const T>(X, "X");
-    require(x.cols == at.W.cols, "X: wrong number of columns");
-    double* predictions = vector<double>(u, x.rows, "u");
-    const PatternsView out = matrix<std::uint64_t>(bits, "bits");
-    require(out.rows == x.rows && out.cols == pattern_words(at.W.rows), "bits: wrong shape");
-    const RunOptions options = run_options(threads, py::none());
-    const py::gil_scoped_release release;
-    descend<T>(at, at, nullptr, x, predictions, out, options);
-  });
-  module.def("loss_gradient", [](const py::array_t<T>& W, const py::array_t<T>& a,
-                                 const py::array_t<T>& X, const py::array& rho, const py::array& bits,
-                                 const py::array_t<T>& gradient, const py::array_t<T>& output_gradient,
-                                 bool train_output, int threads) {
-    const Parameters<T> at = parameters<T>(W, a);
-    const Update<T> step = update<T>(X, rho, bits, 1.0, train_output, at.W.rows);
-    const MatrixView<T> out = matrix<T>(gradient, "gradient");
-    require(out.rows == at.W.rows && out.cols == at.W.cols, "gradient: wrong shape");
-    T* out_a = train_output ? vector<T>(output_gradient, at.W.rows, "output_gradient") : nullptr;
-    const RunOptions options = run_options(threads, py::none());
-    const py::gil_scoped_release release;
-    loss_gradient<T>(at, step, out, out_a, options);
-  });
+  module.def(
+      "forward", [](const py::array_t<T>& W, const py::array_t<T>& a, const py::array_t<T>& X,
+                    const py::array& u, const py::array& bits, int threads) {
+        const Parameters<T> at = parameters<T>(W, a);
+        const ConstMatrixView<T> x = matrix<const T>(X, "X");
+        require(x.cols == at.W.cols, "X: wrong number of columns");
+        double* predictions = vector<double>(u, x.rows, "u");
+        const PatternsView out = matrix<std::uint64_t>(bits, "bits");
+        require(out.rows == x.rows && out.cols == pattern_words(at.W.rows), "bits: wrong shape");
+        const RunOptions options = run_options(threads, py::none());
+        const py::gil_scoped_release release;
+        descend<T>(at, at, nullptr, x, predictions, out, options);
+      });
+  module.def("loss_gradient",
+             [](const py::array_t<T>& W, const py::array_t<T>& a, const py::array_t<T>& X,
+                const py::array& rho, const py::array& bits, const py::array_t<T>& gradient,
+                const py::array_t<T>& output_gradient, bool train_output, int threads) {
+               const Parameters<T> at = parameters<T>(W, a);
+               const Update<T> step = update<T>(X, rho, bits, 1.0, train_output, at.W.rows);
+               const MatrixView<T> out = matrix<T>(gradient, "gradient");
+               require(out.rows == at.W.rows && out.cols == at.W.cols, "gradient: wrong shape");
+               T* out_a = train_output ? vector<T>(output_gradient, at.W.rows, "output_gradient")
+                                       : nullptr;
+               const RunOptions options = run_options(threads, py::none());
+               const py::gil_scoped_release release;
+               loss_gradient<T>(at, step, out, out_a, options);
+             });
 }
 
 template <typename T>
-void predict_for(const py::object& source, const py::object& a, const py::array& X, const py::array& u,
-                 int threads, const py::object& progress) {
+void predict_for(const py::object& source, const py::object& a, const py::array& X,
+                 const py::array& u, int threads, const py::object& progress) {
   const Neurons<T> w = neurons<T>(source);
   const ConstMatrixView<T> x = matrix<const T>(X, "X");
   require(w.dim() == x.cols, "X: wrong number of columns");
@@ -89,7 +91,8 @@ void predict_for(const py::object& source, const py::object& a, const py::array&
 }
 
 template <typename T>
-void distances_for(const py::array& W, const py::object& initial, const py::array& out, int threads) {
+void distances_for(const py::array& W, const py::object& initial, const py::array& out,
+                   int threads) {
   const ConstMatrixView<T> w = matrix<const T>(W, "W");
   const Neurons<T> w0 = neurons<T>(initial);
   require(w0.width() == w.rows && w0.dim() == w.cols, "W: shape differs from that of W(0)");

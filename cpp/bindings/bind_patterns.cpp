@@ -20,7 +20,8 @@ void patterns(const py::object& source, const py::array& X, const py::array& bit
   const Neurons<T> w = neurons<T>(source);
   const ConstMatrixView<T> x = matrix<const T>(X, "X");
   const PatternsView out = matrix<std::uint64_t>(bits, "bits");
-  require(w.dim() == x.cols, "X: " + std::to_string(x.cols) + " columns, but the neurons have dimension " +
+  require(w.dim() == x.cols, "X: " + std::to_string(x.cols) +
+                                 " columns, but the neurons have dimension " +
                                  std::to_string(w.dim()));
   require(out.rows == x.rows && out.cols == pattern_words(w.width()), "bits: wrong shape");
   const RunOptions options = run_options(threads, progress);
@@ -32,11 +33,13 @@ void patterns(const py::object& source, const py::array& X, const py::array& bit
 
 void bind_patterns(py::module_& module) {
   py::class_<RandomNetwork>(module, "RandomNetwork")
-      .def(py::init([](std::uint64_t seed, std::int64_t width, std::int64_t dim, bool antisymmetric) {
-             require(width > 0 && dim > 0, "width and dim must be positive");
-             require(!antisymmetric || width % 2 == 0, "width: must be even for the antisymmetric network");
-             return RandomNetwork{seed, width, dim, antisymmetric};
-           }),
+      .def(py::init(
+               [](std::uint64_t seed, std::int64_t width, std::int64_t dim, bool antisymmetric) {
+                 require(width > 0 && dim > 0, "width and dim must be positive");
+                 require(!antisymmetric || width % 2 == 0,
+                         "width: must be even for the antisymmetric network");
+                 return RandomNetwork{seed, width, dim, antisymmetric};
+               }),
            py::arg("seed"), py::arg("width"), py::arg("dim"), py::arg("antisymmetric"))
       .def_readonly("seed", &RandomNetwork::seed)
       .def_readonly("width", &RandomNetwork::width)

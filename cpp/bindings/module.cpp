@@ -1,12 +1,14 @@
 // The module lazygram._core: BLAS hand-over, instruction-set level, and the rooms' registrations.
 #include "bindings/bind.hpp"
 #include "lazygram/blas.hpp"
+#include "lazygram/cuda.hpp"
 #include "lazygram/isa.hpp"
 
 namespace lazygram::bindings {
 namespace {
 
-// SciPy exports its BLAS as capsules whose name is the C signature; anything but 32-bit integers is refused.
+// SciPy exports its BLAS as capsules whose name is the C signature; anything but 32-bit integers is
+// refused.
 void* blas_pointer(const py::dict& capsules, const char* routine) {
   const py::capsule capsule = capsules[routine];
   const std::string signature = capsule.name();
@@ -49,6 +51,8 @@ PYBIND11_MODULE(_core, module) {
   module.def("isa_used", [] { return isa_name(isa_used()); });
   module.def("isa_force", &isa_force, py::arg("name"),
              "Use the named instruction-set level ('' for the automatic choice). For tests.");
+  module.def("cuda_compiled", &cuda_compiled);
+  module.def("cuda_devices", &cuda_devices);
   module.def("max_threads", &max_threads);
   module.def("threading_backend", &threading_backend);
   bind_patterns(module);

@@ -20,7 +20,9 @@ inline std::vector<std::pair<std::string, std::function<void()>>>& cases() {
 }
 
 struct Register {
-  Register(const char* name, std::function<void()> body) { cases().emplace_back(name, std::move(body)); }
+  Register(const char* name, std::function<void()> body) {
+    cases().emplace_back(name, std::move(body));
+  }
 };
 
 inline int run() {
@@ -57,17 +59,17 @@ inline void at_every_level(const std::function<void()>& body) {
 
 }  // namespace check
 
-#define TEST(name)                                          \
-  static void name();                                       \
+#define TEST(name)                                           \
+  static void name();                                        \
   static const check::Register register_##name(#name, name); \
   static void name()
 
-#define CHECK(condition)                                                       \
-  do {                                                                         \
-    if (!(condition)) {                                                        \
-      std::printf("%s:%d: not true: %s\n", __FILE__, __LINE__, #condition);    \
-      throw check::Failure();                                                  \
-    }                                                                          \
+#define CHECK(condition)                                                    \
+  do {                                                                      \
+    if (!(condition)) {                                                     \
+      std::printf("%s:%d: not true: %s\n", __FILE__, __LINE__, #condition); \
+      throw check::Failure();                                               \
+    }                                                                       \
   } while (false)
 
 #define CHECK_THROWS(expression, type)                                                      \

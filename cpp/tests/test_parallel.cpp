@@ -1,4 +1,5 @@
-// Tile scheduler: every tile once, exceptions and interruption carried out, results independent of threads.
+// Tile scheduler: every tile once, exceptions and interruption carried out, results independent of
+// threads.
 #include <atomic>
 #include <stdexcept>
 #include <thread>
@@ -53,8 +54,44 @@ TEST(poll_can_interrupt) {
       CHECK(total == 10000000 && done >= 0 && done <= total);
       return done > 10;
     };
-    CHECK_THROWS(parallel_tiles(10000000, options, [&](std::int64_t, int) { ++runs; }), Interrupted);
+    CHECK_THROWS(parallel_tiles(10000000, options, [&](std::int64_t, int) { ++runs; }),
+                 Interrupted);
     CHECK(runs < 10000000);
+  }
+}
+
+TEST(long_tiles_can_be_interrupted_inside) {
+  interruption_point();  // outside a run: nothing
+  for (int threads : {1, 3}) {
+    RunOptions options;
+    options.threads = threads;
+    options.poll_interval = 0.0;
+    int polls = 0;
+    options.poll = [&](std::int64_t done, std::int64_t) {
+      CHECK(done == 0);
+      return ++polls > 5;
+    };
+    CHECK_THROWS(parallel_tiles(3, options,
+                                [](std::int64_t, int) {
+                                  for (;;) interruption_point();  // every thread is stopped
+                                }),
+                 Interrupted);
+    CHECK(polls == 6);
+  }
+  interruption_point();
+}
+
+TEST(exception_of_the_poll_is_the_one_that_comes_out) {
+  for (int threads : {1, 3}) {
+    RunOptions options;
+    options.threads = threads;
+    options.poll_interval = 0.0;
+    options.poll = [](std::int64_t, std::int64_t) -> bool { throw std::out_of_range("poll"); };
+    CHECK_THROWS(parallel_tiles(3, options,
+                                [](std::int64_t, int) {
+                                  for (;;) interruption_point();
+                                }),
+                 std::out_of_range);
   }
 }
 

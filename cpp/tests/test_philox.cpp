@@ -1,4 +1,5 @@
-// Random numbers: published Philox vectors, independence of chunking and level, moments of the normals.
+// Random numbers: published Philox vectors, independence of chunking and level, moments of the
+// normals.
 #include <cmath>
 #include <cstring>
 #include <vector>
@@ -12,9 +13,11 @@ using Block = std::array<std::uint32_t, 4>;
 
 // Known-answer vectors of philox4x32 with 10 rounds, as published with Random123 (kat_vectors).
 TEST(published_vectors) {
-  CHECK((philox4x32({0, 0, 0, 0}, {0, 0}) == Block{0x6627e8d5, 0xe169c58d, 0xbc57ac4c, 0x9b00dbd8}));
+  CHECK(
+      (philox4x32({0, 0, 0, 0}, {0, 0}) == Block{0x6627e8d5, 0xe169c58d, 0xbc57ac4c, 0x9b00dbd8}));
   const std::uint32_t f = 0xffffffff;
-  CHECK((philox4x32({f, f, f, f}, {f, f}) == Block{0x408f276d, 0x41c83b0e, 0xa20bc7c6, 0x6d5451fd}));
+  CHECK(
+      (philox4x32({f, f, f, f}, {f, f}) == Block{0x408f276d, 0x41c83b0e, 0xa20bc7c6, 0x6d5451fd}));
   CHECK((philox4x32({0x243f6a88, 0x85a308d3, 0x13198a2e, 0x03707344}, {0xa4093822, 0x299f31d0}) ==
          Block{0xd16cfe09, 0x94fdcceb, 0x5001e420, 0x24126ea1}));
 }
@@ -28,8 +31,9 @@ TEST(normals_follow_their_definition) {
       double w[12];
       network.weights(row, 1, w, 12);
       for (std::uint32_t b = 0; b < 3; ++b) {
-        const Block x = philox4x32({b, static_cast<std::uint32_t>(row), static_cast<std::uint32_t>(row >> 32), 0},
-                                   {static_cast<std::uint32_t>(seed), static_cast<std::uint32_t>(seed >> 32)});
+        const Block x = philox4x32(
+            {b, static_cast<std::uint32_t>(row), static_cast<std::uint32_t>(row >> 32), 0},
+            {static_cast<std::uint32_t>(seed), static_cast<std::uint32_t>(seed >> 32)});
         for (int pair = 0; pair < 2; ++pair) {
           const std::uint64_t word = std::uint64_t{x[2 * pair + 1]} << 32 | x[2 * pair];
           const double u = (static_cast<double>(word >> 28) + 0.5) / 68719476736.0;
@@ -68,7 +72,8 @@ TEST(any_chunk_gives_the_same_numbers) {
                 CHECK(part[r * stride + k] == all[(begin + r) * dim + k]);
                 CHECK(single[r * stride + k] == static_cast<float>(part[r * stride + k]));
               }
-              for (std::int64_t k = round_up(dim, 4); k < stride; ++k) CHECK(part[r * stride + k] == 99.0);
+              for (std::int64_t k = round_up(dim, 4); k < stride; ++k)
+                CHECK(part[r * stride + k] == 99.0);
             }
           }
         }

@@ -245,6 +245,11 @@ def _polynomial(
         chosen = derivative if order else series
         return _core.Dual.polynomial([float(c) for c in chosen.coef])
 
+    def mean(scale: float) -> float:
+        # E Z^n = (n - 1)!! for even n.
+        even = [float(c) for c in series.coef[::2]]
+        return sum(c * scale ** (2 * k) * float(np.prod(np.arange(1.0, 2.0 * k, 2.0))) for k, c in enumerate(even))
+
     return Activation(
         name,
         series,
@@ -254,10 +259,7 @@ def _polynomial(
         dual_formula="sum_k A_k(p) A_k(q) r^k",
         citation="Isserlis 1918; Janson, Gaussian Hilbert Spaces, 1997, ch. 3",
         closed=closed,
-        exact_mean=lambda s: float(
-            sum(c * s**n * special.factorial2(n - 1) for n, c in enumerate(series.coef) if n % 2 == 0 and n)
-            + series.coef[0]
-        ),
+        exact_mean=mean,
     )
 
 
@@ -498,7 +500,7 @@ def _exponential_linear(
         parameters,
         formula=formula,
         dual_formula="table in sqrt(1 - |rho|)",
-        citation="conditional expectation in closed form (Genton-type, see expectations/pairs.py)",
+        citation="conditional expectation in closed form (see expectations/pairs.py)",
         kinks=(0.0,),
         smoothed=smoothed,
         smoothed_derivative=smoothed_derivative,

@@ -122,8 +122,8 @@ def as_vector(
     return np.ascontiguousarray(array)
 
 
-def check_nonnegative_int(value: Any, name: str) -> int:
-    """`value` as a plain int >= 0; TypeError or ValueError naming `name` otherwise."""
+def check_nonnegative_int(value: Any, name: str, *, limit: int = 2**63) -> int:
+    """`value` as a plain int in [0, limit), limit a power of two; errors name `name`."""
     if isinstance(value, (bool, np.bool_)):
         raise TypeError(f"{name}: an integer is needed, got {value!r}")
     try:
@@ -132,6 +132,8 @@ def check_nonnegative_int(value: Any, name: str) -> int:
         raise TypeError(f"{name}: an integer is needed, got {value!r}") from None
     if number < 0:
         raise ValueError(f"{name}: must not be negative, got {number}")
+    if number >= limit:
+        raise ValueError(f"{name}: must be below 2**{limit.bit_length() - 1}, got {number}")
     return number
 
 

@@ -23,7 +23,7 @@ def config() -> dict[str, Any]:
         ``version``; ``isa_compiled``, ``isa_available`` (lists, lowest first) and ``isa_used``;
         ``threads`` (what a call uses by default) and ``threading`` (backend); ``blas`` (a list of the BLAS
         libraries loaded, with version and threads; the core calls SciPy's); ``cuda`` (whether CUDA
-        kernels were compiled in); ``python``, ``numpy``, ``scipy``, ``machine``.
+        kernels were compiled in) and ``cuda_devices``; ``python``, ``numpy``, ``scipy``, ``machine``.
     """
     blas = [
         {key: info.get(key) for key in ("internal_api", "version", "num_threads", "architecture")}
@@ -38,7 +38,8 @@ def config() -> dict[str, Any]:
         "threads": _core.max_threads(),
         "threading": _core.threading_backend(),
         "blas": blas,
-        "cuda": False,
+        "cuda": _core.cuda_compiled(),
+        "cuda_devices": _core.cuda_devices(),
         "python": platform.python_version(),
         "numpy": np.__version__,
         "scipy": scipy.__version__,

@@ -119,10 +119,12 @@ def read_npz(path: str | os.PathLike[str]) -> dict[str, np.ndarray[Any, Any]]:
         If it is not an .npz file, is damaged, or holds pickled objects; the message names `path`.
     """
     try:
-        loaded = np.load(path, allow_pickle=False)
-        if not isinstance(loaded, np.lib.npyio.NpzFile):
-            raise ValueError("it holds a single array (.npy), not named ones")
-        with loaded as archive:
-            return {name: archive[name] for name in archive.files}
+        # Opened here: NumPy leaves a file open when it turns out not to be an archive.
+        with open(path, "rb") as handle:
+            loaded = np.load(handle, allow_pickle=False)
+            if not isinstance(loaded, np.lib.npyio.NpzFile):
+                raise ValueError("it holds a single array (.npy), not named ones")
+            with loaded as archive:
+                return {name: archive[name] for name in archive.files}
     except (ValueError, EOFError, NotImplementedError, zipfile.BadZipFile, zlib.error) as error:
         raise ValueError(f"{os.fspath(path)}: not a readable .npz file: {error}") from error

@@ -12,6 +12,9 @@ from lazygram.arrays import check_positive_int
 
 __all__ = ["check_threads", "single_threaded_blas"]
 
+# OpenMP ends the process when the system refuses a thread; no machine gains from more than this.
+_MOST_THREADS = 1024
+
 
 @lru_cache(maxsize=1)
 def _controller() -> ThreadpoolController:
@@ -27,5 +30,10 @@ def single_threaded_blas() -> Iterator[None]:
 
 
 def check_threads(threads: int | None) -> int:
-    """Number of threads for the core: 0 (all that OpenMP gives) for None, else a positive int."""
-    return 0 if threads is None else check_positive_int(threads, "threads")
+    """Number of threads for the core: 0 (all that OpenMP gives) for None, else an int from 1 to 1024."""
+    if threads is None:
+        return 0
+    number = check_positive_int(threads, "threads")
+    if number > _MOST_THREADS:
+        raise ValueError(f"threads: at most {_MOST_THREADS}, got {number}")
+    return number

@@ -117,6 +117,8 @@ class PackedPatterns:
         rows = self._bits[index]
         if rows.ndim == 1:  # one example
             rows = rows[np.newaxis]
+        if rows.ndim != 2:
+            raise TypeError("index: an int, a slice, or a 1-D array of ints or booleans is needed")
         if rows.shape[0] == 0:
             raise IndexError("index: selects no example")
         return PackedPatterns._trusted(rows, self._width)
@@ -172,7 +174,7 @@ class PackedPatterns:
             The file holds something else.
         """
         data = read_npz(path)
-        if set(data) != {"bits", "width"}:
+        if set(data) != {"bits", "width"} or data["width"].shape or data["width"].dtype.kind not in "iu":
             raise ValueError(f"{os.fspath(path)}: does not hold activation patterns")
         return cls(data["bits"], int(data["width"]))
 

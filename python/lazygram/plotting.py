@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
 
 from lazygram.files import atomic_path
 
@@ -18,8 +19,10 @@ if TYPE_CHECKING:
 
 __all__ = [
     "COLORS",
+    "drawable",
     "figure_style",
     "finish_axes",
+    "log_scale",
     "new_figure",
     "ordered_colors",
     "require_matplotlib",
@@ -38,6 +41,8 @@ COLORS = {
     "purple": "#CC79A7",
     "grey": "#7F7F7F",
 }
+
+_HUGE = 1e150
 
 _STYLE: Any = {
     "axes.axisbelow": True,
@@ -127,6 +132,30 @@ def finish_axes(axes: Axes, *, title: str, xlabel: str, ylabel: str) -> None:
     axes.set_title(title)
     axes.set_xlabel(xlabel)
     axes.set_ylabel(ylabel)
+
+
+def drawable(values: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
+    """Make values fit to draw: what is not finite becomes a gap, huge ones are cut off.
+
+    Diverging runs come near the end of the float64 range, where matplotlib's margins overflow.
+    """
+    floats = np.asarray(values, dtype=np.float64)
+    return np.where(np.isfinite(floats), np.clip(floats, -_HUGE, _HUGE), np.nan)
+
+
+def log_scale(axes: Axes, *curves: npt.NDArray[np.float64]) -> None:
+    """Make the y axis logarithmic if some value of `curves` is positive.
+
+    A range of a few roundings, which matplotlib cannot scale, is widened.
+    """
+    values = np.concatenate([drawable(curve).ravel() for curve in curves])
+    values = values[values > 0]
+    if not len(values):
+        return
+    axes.set_yscale("log")
+    low, high = float(values.min()), float(values.max())
+    if high < 1.001 * low:
+        axes.set_ylim(low / 2, high * 2)
 
 
 def save_figure(

@@ -29,9 +29,6 @@ def seed_to_int(seed: int | np.random.Generator, name: str = "seed") -> int:
     if isinstance(seed, np.random.Generator):
         return int(seed.integers(0, 2**64, dtype=np.uint64))
     try:
-        number = check_nonnegative_int(seed, name)
+        return check_nonnegative_int(seed, name, limit=2**64)
     except TypeError:
         raise TypeError(f"{name}: an int or numpy.random.Generator is needed, got {seed!r}") from None
-    if number >= 2**64:
-        raise ValueError(f"{name}: must be below 2**64, got {number}")
-    return number

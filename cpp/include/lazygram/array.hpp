@@ -8,8 +8,8 @@
 
 namespace lazygram {
 
-// Row-major matrix view: element (i, j) at data[i * stride + j]; stride is counted in elements and may be
-// 0 (one row seen many times) or larger than cols (padding, a slice of a wider matrix).
+// Row-major matrix view: element (i, j) at data[i * stride + j]; stride is counted in elements and
+// may be 0 (one row seen many times) or larger than cols (padding, a slice of a wider matrix).
 template <typename T>
 struct MatrixView {
   T* data = nullptr;
@@ -34,9 +34,8 @@ class Buffer {
  public:
   Buffer() = default;
   explicit Buffer(std::int64_t size)
-      : data_(static_cast<T*>(
-            ::operator new(static_cast<std::size_t>(size > 0 ? size : 1) * sizeof(T),
-                           std::align_val_t{64}))),
+      : data_(static_cast<T*>(::operator new(
+            static_cast<std::size_t>(size > 0 ? size : 1) * sizeof(T), std::align_val_t{64}))),
         size_(size) {}
 
   T* data() const { return data_.get(); }

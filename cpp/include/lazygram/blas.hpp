@@ -1,7 +1,8 @@
-// BLAS entry points that the core calls. The Python package hands in SciPy's; alone, the core uses plain loops.
+// BLAS entry points that the core calls. The Python package hands in SciPy's; alone, the core uses
+// plain loops.
 //
-// Every call is made from inside a tile and must run on the calling thread only (the Python side holds the
-// BLAS pool to one thread), so that the result does not depend on the number of threads.
+// Every call is made from inside a tile and must run on the calling thread only (the Python side
+// holds the BLAS pool to one thread), so that the result does not depend on the number of threads.
 #pragma once
 
 #include <cstdint>

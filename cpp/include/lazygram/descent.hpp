@@ -5,8 +5,9 @@
 //   a_r <- a_r - eta m^{-1/2} sum_i rho_i max(w_r . x_i, 0)     (only when both layers are trained)
 // The second sum equals w_r . (sum_i rho_i M_ri x_i), so it costs no further matrix product.
 //
-// Weights are read from one buffer and written to another: an interrupted step leaves the old ones whole.
-// Predictions are sums of per-panel float64 partial sums taken in panel order: the same for any thread count.
+// Weights are read from one buffer and written to another: an interrupted step leaves the old ones
+// whole. Predictions are sums of per-panel float64 partial sums taken in panel order: the same for
+// any thread count.
 #pragma once
 
 #include <cstdint>
@@ -27,21 +28,22 @@ struct Parameters {
 // The update of one step, from predictions that the caller has turned into rho.
 template <typename T>
 struct Update {
-  ConstMatrixView<T> X;      // the examples of the step (all, or a batch)
-  const double* rho;         // X.rows
-  ConstPatternsView bits;    // patterns of X under the weights of the step
+  ConstMatrixView<T> X;    // the examples of the step (all, or a batch)
+  const double* rho;       // X.rows
+  ConstPatternsView bits;  // patterns of X under the weights of the step
   double step_size;
-  bool train_output;         // also the output layer a
+  bool train_output;  // also the output layer a
 };
 
-// One step with the forward pass that follows it. With `update` null: forward pass only (from == to).
-// With `X` empty (rows 0): update only. u: X.rows; bits: X.rows x pattern_words(width), may be empty.
+// One step with the forward pass that follows it. With `update` null: forward pass only (from ==
+// to). With `X` empty (rows 0): update only. u: X.rows; bits: X.rows x pattern_words(width), may be
+// empty.
 template <typename T>
 void descend(const Parameters<T>& from, const Parameters<T>& to, const Update<T>* update,
              ConstMatrixView<T> X, double* u, PatternsView bits, const RunOptions& options);
 
-// dL/dW (width x dim) into gradient and, when not null, dL/da into output_gradient: `update` with step size 1,
-// step_size ignored.
+// dL/dW (width x dim) into gradient and, when not null, dL/da into output_gradient: `update` with
+// step size 1, step_size ignored.
 template <typename T>
 void loss_gradient(const Parameters<T>& at, const Update<T>& update, MatrixView<T> gradient,
                    T* output_gradient, const RunOptions& options);

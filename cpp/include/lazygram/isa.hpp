@@ -1,4 +1,5 @@
-// CPU instruction-set level: what was compiled, what this CPU has, what is used; chosen once, outside the loops.
+// CPU instruction-set level: what was compiled, what this CPU has, what is used; chosen once,
+// outside the loops.
 #pragma once
 
 #include <string>
@@ -17,8 +18,8 @@ const char* isa_name(Isa level);
 std::vector<Isa> isa_compiled();
 std::vector<Isa> isa_available();  // compiled levels that this CPU can run
 
-// The level in use: the highest available, unless LAZYGRAM_ISA names one. Throws ArgumentError when that
-// variable names no level or one that cannot run here.
+// The level in use: the highest available, unless LAZYGRAM_ISA names one. Throws ArgumentError when
+// that variable names no level or one that cannot run here.
 Isa isa_used();
 
 // Uses the named level from now on ("" returns to the choice above). For tests.

@@ -1,7 +1,9 @@
-// Tile scheduler: runs independent tiles on several threads, polls for interruption, carries exceptions out.
+// Tile scheduler: runs independent tiles on several threads, polls for interruption, carries
+// exceptions out.
 //
-// Results never depend on the number of threads as long as each tile writes its own output and any sum over
-// tiles is taken afterwards in tile order: the scheduler decides who runs a tile and when, never what it is.
+// Results never depend on the number of threads as long as each tile writes its own output and any
+// sum over tiles is taken afterwards in tile order: the scheduler decides who runs a tile and when,
+// never what it is.
 #pragma once
 
 #include <cstdint>
@@ -21,8 +23,13 @@ int max_threads();
 int resolve_threads(int threads);
 const char* threading_backend();
 
-// Calls body(tile, thread) once for every tile in [0, tiles), thread in [0, resolve_threads(threads)).
-// The first exception that a body throws stops the handing out of tiles and is rethrown here.
+// For bodies whose tile may take longer than a user waits: polls as the scheduler does between
+// tiles, and throws Interrupted when the run is being stopped. Does nothing outside parallel_tiles.
+void interruption_point();
+
+// Calls body(tile, thread) once for every tile in [0, tiles), thread in [0,
+// resolve_threads(threads)). The first exception that a body throws stops the handing out of tiles
+// and is rethrown here.
 void parallel_tiles(std::int64_t tiles, const RunOptions& options,
                     const std::function<void(std::int64_t tile, int thread)>& body);
 

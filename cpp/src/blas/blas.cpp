@@ -37,22 +37,24 @@ void gemm_loops(std::int64_t m, std::int64_t n, std::int64_t k, T alpha, const T
   for (std::int64_t i = 0; i < m; ++i) {
     for (std::int64_t j = 0; j < n; ++j) {
       T sum = 0;
-      for (std::int64_t p = 0; p < k; ++p) sum += a[i * a_row + p * a_col] * b[p * b_row + j * b_col];
+      for (std::int64_t p = 0; p < k; ++p)
+        sum += a[i * a_row + p * a_col] * b[p * b_row + j * b_col];
       T& out = c[i * ldc + j];
       out = beta == T(0) ? alpha * sum : alpha * sum + beta * out;
     }
   }
 }
 
-// Row-major C = op(A) op(B) is column-major C^T = op(B)^T op(A)^T: swap the operands, keep the flags.
+// Row-major C = op(A) op(B) is column-major C^T = op(B)^T op(A)^T: swap the operands, keep the
+// flags.
 template <typename T>
 void gemm(bool transpose_a, bool transpose_b, std::int64_t m, std::int64_t n, std::int64_t k,
           T alpha, const T* a, std::int64_t lda, const T* b, std::int64_t ldb, T beta, T* c,
           std::int64_t ldc) {
   if (m <= 0 || n <= 0) return;
   if (blas_is_set()) {
-    call(transpose_b ? 'T' : 'N', transpose_a ? 'T' : 'N', to_int(n), to_int(m), to_int(k), alpha, b,
-         to_int(ldb), a, to_int(lda), beta, c, to_int(ldc));
+    call(transpose_b ? 'T' : 'N', transpose_a ? 'T' : 'N', to_int(n), to_int(m), to_int(k), alpha,
+         b, to_int(ldb), a, to_int(lda), beta, c, to_int(ldc));
   } else {
     gemm_loops(m, n, k, alpha, a, transpose_a ? 1 : lda, transpose_a ? lda : 1, b,
                transpose_b ? 1 : ldb, transpose_b ? ldb : 1, beta, c, ldc);
@@ -68,15 +70,15 @@ void set_blas(SgemmFunction sgemm, DgemmFunction dgemm) {
 
 bool blas_is_set() { return sgemm_pointer && dgemm_pointer; }
 
-#define LAZYGRAM_GEMM(NAME, TRANSPOSE_A, TRANSPOSE_B)                                             \
-  template <typename T>                                                                           \
+#define LAZYGRAM_GEMM(NAME, TRANSPOSE_A, TRANSPOSE_B)                                              \
+  template <typename T>                                                                            \
   void NAME(std::int64_t m, std::int64_t n, std::int64_t k, T alpha, const T* a, std::int64_t lda, \
-            const T* b, std::int64_t ldb, T beta, T* c, std::int64_t ldc) {                       \
-    gemm(TRANSPOSE_A, TRANSPOSE_B, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc);                 \
-  }                                                                                               \
-  template void NAME(std::int64_t, std::int64_t, std::int64_t, float, const float*, std::int64_t, \
-                     const float*, std::int64_t, float, float*, std::int64_t);                    \
-  template void NAME(std::int64_t, std::int64_t, std::int64_t, double, const double*,             \
+            const T* b, std::int64_t ldb, T beta, T* c, std::int64_t ldc) {                        \
+    gemm(TRANSPOSE_A, TRANSPOSE_B, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc);                  \
+  }                                                                                                \
+  template void NAME(std::int64_t, std::int64_t, std::int64_t, float, const float*, std::int64_t,  \
+                     const float*, std::int64_t, float, float*, std::int64_t);                     \
+  template void NAME(std::int64_t, std::int64_t, std::int64_t, double, const double*,              \
                      std::int64_t, const double*, std::int64_t, double, double*, std::int64_t);
 
 LAZYGRAM_GEMM(gemm_nt, false, true)

@@ -13,7 +13,8 @@
 namespace lazygram {
 namespace {
 
-// Scratch of one thread: pre-activations (or the masked residuals) of one block, a panel of weights or gradients.
+// Scratch of one thread: pre-activations (or the masked residuals) of one block, a panel of weights
+// or gradients.
 template <typename T>
 struct Scratch {
   Buffer<T> block, panel, signs;
@@ -45,6 +46,7 @@ void masked_sums(const Update<T>& update, std::int64_t begin, std::int64_t count
   const PackKernels<T>& kernels = pack_kernels<T>();
   const ConstMatrixView<T>& X = update.X;
   for (std::int64_t i0 = 0; i0 < X.rows; i0 += kExampleBlock) {
+    interruption_point();
     const std::int64_t rows = std::min(kExampleBlock, X.rows - i0);
     for (std::int64_t i = 0; i < rows; ++i) {
       kernels.expand(update.bits.row(i0 + i) + begin / 64, count,
@@ -58,7 +60,8 @@ void masked_sums(const Update<T>& update, std::int64_t begin, std::int64_t count
 template <typename T>
 double dot(const T* x, const T* y, std::int64_t size) {
   double sum = 0;
-  for (std::int64_t k = 0; k < size; ++k) sum += static_cast<double>(x[k]) * static_cast<double>(y[k]);
+  for (std::int64_t k = 0; k < size; ++k)
+    sum += static_cast<double>(x[k]) * static_cast<double>(y[k]);
   return sum;
 }
 
@@ -69,8 +72,10 @@ void forward_panel(const T* weights, std::int64_t stride, const T* a, std::int64
                    PatternsView bits) {
   const PackKernels<T>& kernels = pack_kernels<T>();
   for (std::int64_t i0 = 0; i0 < X.rows; i0 += kExampleBlock) {
+    interruption_point();
     const std::int64_t rows = std::min(kExampleBlock, X.rows - i0);
-    gemm_nt<T>(rows, count, X.cols, T(1), X.row(i0), X.stride, weights, stride, T(0), block, kPanel);
+    gemm_nt<T>(rows, count, X.cols, T(1), X.row(i0), X.stride, weights, stride, T(0), block,
+               kPanel);
     for (std::int64_t i = 0; i < rows; ++i) {
       const T* const z = block + i * kPanel;
       partial[i0 + i] = kernels.readout(z, a, count);
@@ -137,17 +142,18 @@ void loss_gradient(const Parameters<T>& at, const Update<T>& update, MatrixView<
                    T* output_gradient, const RunOptions& options) {
   const std::int64_t width = at.W.rows, dim = at.W.cols;
   const double scale = 1.0 / std::sqrt(static_cast<double>(width));
-  for_panels<T>(
-      width, update.X.rows, 0, options,
-      [&](std::int64_t begin, std::int64_t count, std::int64_t, Scratch<T>& scratch) {
-        masked_sums(update, begin, count, scratch.block.data(), gradient.row(begin), gradient.stride);
-        for (std::int64_t r = begin; r < begin + count; ++r) {
-          T* const g = gradient.row(r);
-          if (output_gradient) output_gradient[r] = static_cast<T>(scale * dot(at.W.row(r), g, dim));
-          const T factor = static_cast<T>(scale * static_cast<double>(at.a[r]));
-          for (std::int64_t k = 0; k < dim; ++k) g[k] *= factor;
-        }
-      });
+  for_panels<T>(width, update.X.rows, 0, options,
+                [&](std::int64_t begin, std::int64_t count, std::int64_t, Scratch<T>& scratch) {
+                  masked_sums(update, begin, count, scratch.block.data(), gradient.row(begin),
+                              gradient.stride);
+                  for (std::int64_t r = begin; r < begin + count; ++r) {
+                    T* const g = gradient.row(r);
+                    if (output_gradient)
+                      output_gradient[r] = static_cast<T>(scale * dot(at.W.row(r), g, dim));
+                    const T factor = static_cast<T>(scale * static_cast<double>(at.a[r]));
+                    for (std::int64_t k = 0; k < dim; ++k) g[k] *= factor;
+                  }
+                });
 }
 
 template <typename T>
@@ -156,14 +162,15 @@ void predict(const Neurons<T>& neurons, const T* a, ConstMatrixView<T> X, double
   const std::int64_t width = neurons.width();
   const std::int64_t panels = ceil_div(width, kPanel);
   Buffer<double> partial(panels * X.rows);
-  for_panels<T>(width, X.rows, neurons.scratch_size(), options,
-                [&](std::int64_t begin, std::int64_t count, std::int64_t panel, Scratch<T>& scratch) {
-                  std::int64_t stride = 0;
-                  const T* const w = neurons.panel(begin, count, scratch.panel.data(), &stride);
-                  if (!a) neurons.random.signs(begin, count, scratch.signs.data());
-                  forward_panel<T>(w, stride, a ? a + begin : scratch.signs.data(), begin, count, X,
-                                   scratch.block.data(), partial.data() + panel * X.rows, {});
-                });
+  for_panels<T>(
+      width, X.rows, neurons.scratch_size(), options,
+      [&](std::int64_t begin, std::int64_t count, std::int64_t panel, Scratch<T>& scratch) {
+        std::int64_t stride = 0;
+        const T* const w = neurons.panel(begin, count, scratch.panel.data(), &stride);
+        if (!a) neurons.random.signs(begin, count, scratch.signs.data());
+        forward_panel<T>(w, stride, a ? a + begin : scratch.signs.data(), begin, count, X,
+                         scratch.block.data(), partial.data() + panel * X.rows, {});
+      });
   sum_panels(partial, panels, X.rows, width, u);
 }
 
@@ -178,7 +185,8 @@ void weight_distances(ConstMatrixView<T> W, const Neurons<T>& initial, double* o
                     const T* const w = W.row(begin + r);
                     double sum = 0;
                     for (std::int64_t k = 0; k < W.cols; ++k) {
-                      const double d = static_cast<double>(w[k]) - static_cast<double>(w0[r * stride + k]);
+                      const double d =
+                          static_cast<double>(w[k]) - static_cast<double>(w0[r * stride + k]);
                       sum += d * d;
                     }
                     out[begin + r] = std::sqrt(sum);
@@ -186,12 +194,13 @@ void weight_distances(ConstMatrixView<T> W, const Neurons<T>& initial, double* o
                 });
 }
 
-#define LAZYGRAM_DESCENT(T)                                                                        \
-  template void descend(const Parameters<T>&, const Parameters<T>&, const Update<T>*,              \
-                        ConstMatrixView<T>, double*, PatternsView, const RunOptions&);             \
-  template void loss_gradient(const Parameters<T>&, const Update<T>&, MatrixView<T>, T*,           \
-                              const RunOptions&);                                                  \
-  template void predict(const Neurons<T>&, const T*, ConstMatrixView<T>, double*, const RunOptions&); \
+#define LAZYGRAM_DESCENT(T)                                                              \
+  template void descend(const Parameters<T>&, const Parameters<T>&, const Update<T>*,    \
+                        ConstMatrixView<T>, double*, PatternsView, const RunOptions&);   \
+  template void loss_gradient(const Parameters<T>&, const Update<T>&, MatrixView<T>, T*, \
+                              const RunOptions&);                                        \
+  template void predict(const Neurons<T>&, const T*, ConstMatrixView<T>, double*,        \
+                        const RunOptions&);                                              \
   template void weight_distances(ConstMatrixView<T>, const Neurons<T>&, double*, const RunOptions&);
 LAZYGRAM_DESCENT(float)
 LAZYGRAM_DESCENT(double)

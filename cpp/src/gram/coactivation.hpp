@@ -8,11 +8,11 @@
 
 namespace lazygram {
 
-// Calls use(tile, counts, thread) for every tile of C; counts has row stride kGramTile. When a and b are the
-// same view only tiles on and above the diagonal are visited.
-void coactivation_tiles(
-    ConstPatternsView a, ConstPatternsView b, const RunOptions& options,
-    const std::function<void(const TileGrid::Tile& tile, const std::int64_t* counts, int thread)>& use);
+// Calls use(tile, counts, thread) for every tile of C; counts has row stride kGramTile. When a and
+// b are the same view only tiles on and above the diagonal are visited.
+void coactivation_tiles(ConstPatternsView a, ConstPatternsView b, const RunOptions& options,
+                        const std::function<void(const TileGrid::Tile& tile,
+                                                 const std::int64_t* counts, int thread)>& use);
 
 inline bool same_view(ConstPatternsView a, ConstPatternsView b) {
   return a.data == b.data && a.rows == b.rows && a.stride == b.stride;

@@ -1,6 +1,8 @@
-// Infinite-width kernels of the two-layer ReLU network, tile by tile: one product, then one fused loop.
+// Infinite-width kernels of the two-layer ReLU network, tile by tile: one product, then one fused
+// loop.
 #include <algorithm>
 #include <cmath>
+#include <utility>
 #include <vector>
 
 #include "gram/arccosine.hpp"
@@ -12,7 +14,13 @@
 namespace lazygram {
 namespace {
 
-constexpr std::int64_t kEdge = 256;       // three tiles of float32 fit the level-2 cache
+constexpr std::int64_t kEdge =
+    512;  // of a tile of cosines: large enough for the product to run at full speed
+// Rows worked on at a time: their kernel values stay in the level-1 cache until they are written,
+// both ways, as whole cache lines.
+constexpr std::int64_t kBand = 16;
+constexpr std::int64_t kDiagonalBlock =
+    128;  // rows of a product on the diagonal: little is computed twice
 constexpr double kOverTwoPi = 0.15915494309189533577;
 
 template <typename T>
@@ -42,8 +50,8 @@ const ArccosineKernels<double>& arccosine_kernels<double>() {
   return *table.pick();
 }
 
-// Rows scaled to unit norm, and their norms; scaled by the largest entry first so that squares neither overflow
-// nor vanish.
+// Rows scaled to unit norm, and their norms; scaled by the largest entry first so that squares
+// neither overflow nor vanish.
 template <typename T>
 struct Directions {
   Buffer<T> unit, norm;
@@ -66,7 +74,8 @@ struct Directions {
       }
       const double length = std::sqrt(sum);
       for (std::int64_t k = 0; k < cols; ++k) {
-        row(i)[k] = static_cast<T>(static_cast<double>(x[k]) / static_cast<double>(largest) / length);
+        row(i)[k] =
+            static_cast<T>(static_cast<double>(x[k]) / static_cast<double>(largest) / length);
       }
       norm[i] = static_cast<T>(static_cast<double>(largest) * length);
     }
@@ -96,33 +105,94 @@ void arccosine_exact(const T* x, const T* y, std::int64_t cols, double scale, T*
     const double psi = 2 * std::atan2(plus, minus), p2 = psi * psi;
     *first = static_cast<T>(-scale * (kOverTwoPi * (std::cos(psi) * psi)));
     *second = static_cast<T>(
-        scale * (kOverTwoPi * (psi * p2 * (1.0 / 3 - p2 * (1.0 / 30 - p2 * (1.0 / 840 - p2 / 45360))))));
+        scale *
+        (kOverTwoPi * (psi * p2 * (1.0 / 3 - p2 * (1.0 / 30 - p2 * (1.0 / 840 - p2 / 45360))))));
   }
 }
 
-// Copies a tile (row stride kEdge) into out at (i, j), and transposed to (j, i) when mirrored.
+// The rows of one band, written to out at (i, j) and, transposed, to (j, i): columns [begin_row,
+// cols) of a row are there; with `triangle` row r begins at column r and the square on the diagonal
+// is mirrored in place.
 template <typename T>
-void write_tile(const T* tile, const TileGrid::Tile& t, MatrixView<T> out, bool mirror) {
-  if (!out.data) return;
-  for (std::int64_t i = 0; i < t.rows; ++i) {
-    std::copy_n(tile + i * kEdge, t.cols, &out(t.i + i, t.j));
+void write_band(const ArccosineKernels<T>& kernels, const T* band, std::int64_t rows,
+                std::int64_t cols, bool mirror, bool triangle, MatrixView<T> out, std::int64_t i,
+                std::int64_t j) {
+  for (std::int64_t r = 0; r < rows; ++r) {
+    const std::int64_t begin = triangle ? r : 0;
+    std::copy_n(band + r * kEdge + begin, cols - begin, &out(i + r, j + begin));
+    for (std::int64_t k = 0; k < begin; ++k) out(i + r, j + k) = band[k * kEdge + r];
   }
-  if (!mirror) return;
-  constexpr std::int64_t block = 16;  // a block's rows and columns are whole cache lines
-  for (std::int64_t j0 = 0; j0 < t.cols; j0 += block) {
-    for (std::int64_t i0 = 0; i0 < t.rows; i0 += block) {
-      const std::int64_t j1 = std::min(t.cols, j0 + block), i1 = std::min(t.rows, i0 + block);
-      for (std::int64_t j = j0; j < j1; ++j) {
-        T* const target = &out(t.j + j, t.i);
-        for (std::int64_t i = i0; i < i1; ++i) target[i] = tile[i * kEdge + j];
-      }
-    }
+  const std::int64_t done =
+      triangle ? rows : 0;  // columns whose mirror image lies in the band itself
+  if (mirror && done < cols) {
+    kernels.transpose(band + done, kEdge, rows, cols - done, &out(j + done, i), out.stride);
   }
 }
 
 template <typename T>
 struct TileScratch {
   Buffer<T> cosine, first, second;
+  void reserve() {
+    if (cosine.size()) return;
+    cosine = Buffer<T>(kEdge * kEdge);
+    first = Buffer<T>(kBand * kEdge);
+    second = Buffer<T>(kBand * kEdge);
+  }
+};
+
+// The symmetric or rectangular problem: everything that the tiles share.
+template <typename T>
+struct Problem {
+  const ArccosineKernels<T>& kernels;
+  const Directions<T>& left;
+  const Directions<T>& right;
+  MatrixView<T> first;   // H_inf, or the sum
+  MatrixView<T> second;  // K_a
+  bool both;
+  bool symmetric;
+
+  // Cosines of the tile; on the diagonal, of its upper half and a little more.
+  void cosines(const TileGrid::Tile& t, T* out) const {
+    const std::int64_t step = t.diagonal ? kDiagonalBlock : t.rows;
+    for (std::int64_t r = 0; r < t.rows; r += step) {
+      const std::int64_t rows = std::min(step, t.rows - r), skip = t.diagonal ? r : 0;
+      gemm_nt<T>(rows, t.cols - skip, left.cols, T(1), left.row(t.i + r), left.cols,
+                 right.row(t.j + skip), left.cols, T(0), out + r * kEdge + skip, kEdge);
+    }
+  }
+
+  // Kernel values of row i against columns j .. j+count-1.
+  void row(std::int64_t i, std::int64_t j, const T* cosine, std::int64_t count, T* to_first,
+           T* to_second) const {
+    const T norm = left.norm[i];
+    T* const wanted = both || second.data ? to_second : nullptr;
+    if (!kernels.row(cosine, norm, right.norm.data() + j, count, both, to_first, wanted)) return;
+    for (std::int64_t k = 0; k < count; ++k) {
+      if (std::abs(cosine[k]) <= T(kNearParallel)) continue;
+      const double scale = static_cast<double>(norm) * static_cast<double>(right.norm[j + k]);
+      arccosine_exact(left.row(i), right.row(j + k), left.cols, scale, to_first + k, to_second + k);
+      if (both) to_first[k] += to_second[k];
+    }
+  }
+
+  void tile(const TileGrid::Tile& t, const TileScratch<T>& scratch) const {
+    cosines(t, scratch.cosine.data());
+    for (std::int64_t i0 = 0; i0 < t.rows; i0 += kBand) {
+      const std::int64_t rows = std::min(kBand, t.rows - i0), skip = t.diagonal ? i0 : 0;
+      for (std::int64_t r = 0; r < rows; ++r) {
+        const std::int64_t begin = t.diagonal ? r : 0, at = r * kEdge + begin;
+        row(t.i + i0 + r, t.j + skip + begin,
+            scratch.cosine.data() + (i0 + r) * kEdge + skip + begin, t.cols - skip - begin,
+            scratch.first.data() + at, scratch.second.data() + at);
+      }
+      for (const auto& [band, out] :
+           {std::pair{scratch.first.data(), first}, std::pair{scratch.second.data(), second}}) {
+        if (!out.data) continue;
+        write_band(kernels, band, rows, t.cols - skip, symmetric, t.diagonal, out, t.i + i0,
+                   t.j + skip);
+      }
+    }
+  }
 };
 
 }  // namespace
@@ -131,57 +201,28 @@ template <typename T>
 void gram_infinite(ConstMatrixView<T> X1, ConstMatrixView<T> X2, const TwoLayerKernels<T>& out,
                    const RunOptions& options) {
   require(X1.cols == X2.cols, "X2: number of columns differs from that of X");
+  const bool both = out.both.data != nullptr;
+  require(!both || !out.first.data, "out: H_inf and its sum with K_a are not made in one pass");
   const bool symmetric = X1.data == X2.data && X1.rows == X2.rows && X1.stride == X2.stride;
-  const ArccosineKernels<T>& kernels = arccosine_kernels<T>();
   const Directions<T> left(X1);
-  const Directions<T> right_own(symmetric ? ConstMatrixView<T>{} : X2);
-  const Directions<T>& right = symmetric ? left : right_own;
-  const std::int64_t cols = X1.cols;
+  const Directions<T> right(symmetric ? ConstMatrixView<T>{} : X2);
+  const Problem<T> problem{arccosine_kernels<T>(),
+                           left,
+                           symmetric ? left : right,
+                           both ? out.both : out.first,
+                           out.second,
+                           both,
+                           symmetric};
   const TileGrid grid{X1.rows, X2.rows, symmetric, kEdge};
   std::vector<TileScratch<T>> scratch(resolve_threads(options.threads));
   parallel_tiles(grid.count(), options, [&](std::int64_t index, int thread) {
-    TileScratch<T>& tile = scratch[thread];
-    if (!tile.cosine.size()) {
-      tile = {Buffer<T>(kEdge * kEdge), Buffer<T>(kEdge * kEdge), Buffer<T>(kEdge * kEdge)};
-    }
-    const TileGrid::Tile t = grid.tile(index);
-    gemm_nt<T>(t.rows, t.cols, cols, T(1), left.row(t.i), cols, right.row(t.j), cols, T(0),
-               tile.cosine.data(), kEdge);
-    for (std::int64_t i = 0; i < t.rows; ++i) {
-      const std::int64_t begin = t.diagonal ? i : 0;  // the diagonal and above
-      const T* const cosine = tile.cosine.data() + i * kEdge;
-      T* const first = tile.first.data() + i * kEdge;
-      T* const second = tile.second.data() + i * kEdge;
-      const T norm = left.norm[t.i + i];
-      const bool near = kernels.row(cosine + begin, norm, right.norm.data() + t.j + begin, t.cols - begin,
-                                    first + begin, second + begin);
-      if (near) {
-        for (std::int64_t j = begin; j < t.cols; ++j) {
-          if (std::abs(cosine[j]) <= T(kNearParallel)) continue;
-          const double scale =
-              static_cast<double>(norm) * static_cast<double>(right.norm[t.j + j]);
-          arccosine_exact(left.row(t.i + i), right.row(t.j + j), cols, scale, first + j, second + j);
-        }
-      }
-      for (std::int64_t j = 0; j < begin; ++j) {
-        first[j] = tile.first[j * kEdge + i];
-        second[j] = tile.second[j * kEdge + i];
-      }
-    }
-    const bool mirror = symmetric && !t.diagonal;
-    write_tile(tile.first.data(), t, out.first, mirror);
-    write_tile(tile.second.data(), t, out.second, mirror);
-    if (out.both.data) {
-      for (std::int64_t i = 0; i < t.rows; ++i) {
-        for (std::int64_t j = 0; j < t.cols; ++j) tile.first[i * kEdge + j] += tile.second[i * kEdge + j];
-      }
-      write_tile(tile.first.data(), t, out.both, mirror);
-    }
+    scratch[thread].reserve();
+    problem.tile(grid.tile(index), scratch[thread]);
   });
 }
 
-template void gram_infinite(ConstMatrixView<float>, ConstMatrixView<float>, const TwoLayerKernels<float>&,
-                            const RunOptions&);
+template void gram_infinite(ConstMatrixView<float>, ConstMatrixView<float>,
+                            const TwoLayerKernels<float>&, const RunOptions&);
 template void gram_infinite(ConstMatrixView<double>, ConstMatrixView<double>,
                             const TwoLayerKernels<double>&, const RunOptions&);
 

@@ -22,6 +22,7 @@ struct Simd {
   static Vector shuffle8(Vector table, Vector index) { return _mm256_shuffle_epi8(table, index); }
   static Vector even(Vector x) { return _mm256_and_si256(x, _mm256_set1_epi16(255)); }
   static Vector odd(Vector x) { return _mm256_srli_epi16(x, 8); }
+  static void pin(Vector& x) { __asm__("" : "+x"(x)); }
   static Vector table(const std::uint8_t* p) {
     return _mm256_broadcastsi128_si256(_mm_load_si128(reinterpret_cast<const __m128i*>(p)));
   }

@@ -23,6 +23,7 @@ struct Simd {
   static Vector shuffle8(Vector table, Vector index) { return _mm512_shuffle_epi8(table, index); }
   static Vector even(Vector x) { return _mm512_and_si512(x, _mm512_set1_epi16(255)); }
   static Vector odd(Vector x) { return _mm512_srli_epi16(x, 8); }
+  static void pin(Vector& x) { __asm__("" : "+v"(x)); }
   static Vector table(const std::uint8_t* p) {
     return _mm512_broadcast_i32x4(_mm_load_si128(reinterpret_cast<const __m128i*>(p)));
   }

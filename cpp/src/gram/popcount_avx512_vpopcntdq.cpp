@@ -4,8 +4,8 @@
 //   VPANDQ zmm         2                   2 (p0, p5)
 //   VPOPCNTQ zmm       1                   1 (p5)
 //   VPADDQ zmm         2                   2 (p0, p5)
-// Three operations per 512 bit-products on two 512-bit pipes: at most 341 bit-products per cycle and core.
-// 8 loads feed 16 products, so the load ports are not the limit.
+// Three operations per 512 bit-products on two 512-bit pipes: at most 341 bit-products per cycle
+// and core. 8 loads feed 16 products, so the load ports are not the limit.
 #include <immintrin.h>
 
 #include <cstdint>
@@ -19,15 +19,21 @@ namespace lazygram::LAZYGRAM_LEVEL {
 namespace {
 
 constexpr int kBlock = 4;
-constexpr std::int64_t kChunk = 512;  // words: 8 rows of a register block are 32 KiB, the level-1 cache
+constexpr std::int64_t kChunk =
+    512;  // words: 8 rows of a register block are 32 KiB, the level-1 cache
 
 // The eight 64-bit lanes of each of four vectors, summed: four totals in one 256-bit vector.
 inline __m256i sum_lanes(__m512i v0, __m512i v1, __m512i v2, __m512i v3) {
-  const __m512i v01 = _mm512_add_epi64(_mm512_unpacklo_epi64(v0, v1), _mm512_unpackhi_epi64(v0, v1));
-  const __m512i v23 = _mm512_add_epi64(_mm512_unpacklo_epi64(v2, v3), _mm512_unpackhi_epi64(v2, v3));
-  const __m256i a = _mm256_add_epi64(_mm512_castsi512_si256(v01), _mm512_extracti64x4_epi64(v01, 1));
-  const __m256i b = _mm256_add_epi64(_mm512_castsi512_si256(v23), _mm512_extracti64x4_epi64(v23, 1));
-  return _mm256_add_epi64(_mm256_permute2x128_si256(a, b, 0x20), _mm256_permute2x128_si256(a, b, 0x31));
+  const __m512i v01 =
+      _mm512_add_epi64(_mm512_unpacklo_epi64(v0, v1), _mm512_unpackhi_epi64(v0, v1));
+  const __m512i v23 =
+      _mm512_add_epi64(_mm512_unpacklo_epi64(v2, v3), _mm512_unpackhi_epi64(v2, v3));
+  const __m256i a =
+      _mm256_add_epi64(_mm512_castsi512_si256(v01), _mm512_extracti64x4_epi64(v01, 1));
+  const __m256i b =
+      _mm256_add_epi64(_mm512_castsi512_si256(v23), _mm512_extracti64x4_epi64(v23, 1));
+  return _mm256_add_epi64(_mm256_permute2x128_si256(a, b, 0x20),
+                          _mm256_permute2x128_si256(a, b, 0x31));
 }
 
 void block(const std::uint64_t* const (&a)[kBlock], const std::uint64_t* const (&b)[kBlock],
@@ -47,8 +53,7 @@ void block(const std::uint64_t* const (&a)[kBlock], const std::uint64_t* const (
       const __m512i av = _mm512_loadu_si512(a[i] + w);
 #pragma GCC unroll 4
       for (int j = 0; j < kBlock; ++j) {
-        acc[i][j] =
-            _mm512_add_epi64(acc[i][j], _mm512_popcnt_epi64(_mm512_and_si512(av, bv[j])));
+        acc[i][j] = _mm512_add_epi64(acc[i][j], _mm512_popcnt_epi64(_mm512_and_si512(av, bv[j])));
       }
     }
   }

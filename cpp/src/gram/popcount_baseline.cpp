@@ -1,4 +1,5 @@
-// Co-activation counts for any CPU: carry-free halving adds on 64-bit words, about 10 operations per word.
+// Co-activation counts for any CPU: carry-free halving adds on 64-bit words, about 10 operations
+// per word.
 #include <cstdint>
 
 #include "gram/popcount.hpp"

@@ -1,5 +1,5 @@
-// Population counts of whole rows as plain loops; GCC and Clang use the level's own instructions for them.
-// Included by popcount_<level>.cpp with LAZYGRAM_LEVEL set.
+// Population counts of whole rows as plain loops; GCC and Clang use the level's own instructions
+// for them. Included by popcount_<level>.cpp with LAZYGRAM_LEVEL set.
 
 namespace lazygram::LAZYGRAM_LEVEL {
 namespace {

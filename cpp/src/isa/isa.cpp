@@ -40,8 +40,8 @@ Isa level_named(const std::string& name, const std::string& source) {
     for (Isa available : isa_available()) {
       if (available == level) return level;
     }
-    throw ArgumentError(source + ": level '" + name + "' cannot run here; available: " +
-                        names(isa_available()));
+    throw ArgumentError(source + ": level '" + name +
+                        "' cannot run here; available: " + names(isa_available()));
   }
   throw ArgumentError(source + ": unknown level '" + name + "'; levels: baseline, avx2, avx512, " +
                       "avx512_vpopcntdq; available here: " + names(isa_available()));

@@ -1,4 +1,5 @@
-// Tile scheduler on OpenMP, or on std::thread where the thread sanitizer must see every synchronisation.
+// Tile scheduler on OpenMP, or on std::thread where the thread sanitizer must see every
+// synchronisation.
 #include "lazygram/parallel.hpp"
 
 #include <algorithm>
@@ -12,12 +13,22 @@
 #ifdef LAZYGRAM_OPENMP
 #include <omp.h>
 #else
+#include <system_error>
 #include <thread>
 #include <vector>
 #endif
 
 namespace lazygram {
 namespace {
+
+struct Run;
+
+// What this thread works on now, for interruption_point.
+struct Current {
+  Run* run = nullptr;
+  int thread = 0;
+};
+thread_local Current current;
 
 // What the threads of one run share.
 struct Run {
@@ -33,6 +44,8 @@ struct Run {
   std::atomic<bool> stop{false};
   std::mutex mutex;
   std::exception_ptr error;
+  using Clock = std::chrono::steady_clock;
+  Clock::time_point last_poll = Clock::now();  // of the calling thread alone
 
   void fail(std::exception_ptr e) {
     const std::lock_guard<std::mutex> lock(mutex);
@@ -40,27 +53,30 @@ struct Run {
     stop = true;
   }
 
+  // Only the calling thread polls: Python delivers signals to no other.
+  void poll_if_due(int thread) {
+    if (thread != 0 || !options.poll) return;
+    const auto now = Clock::now();
+    if (std::chrono::duration<double>(now - last_poll).count() < options.poll_interval) return;
+    last_poll = now;
+    if (options.poll(done.load(), tiles)) throw Interrupted();
+  }
+
   void work(int thread) {
-    using Clock = std::chrono::steady_clock;
-    auto last_poll = Clock::now();
+    const Current outer = current;
+    current = {this, thread};
     try {
       while (!stop.load(std::memory_order_relaxed)) {
         const std::int64_t tile = next.fetch_add(1, std::memory_order_relaxed);
         if (tile >= tiles) break;
         body(tile, thread);
         done.fetch_add(1, std::memory_order_relaxed);
-        // Only the calling thread polls: Python delivers signals to no other.
-        if (thread == 0 && options.poll) {
-          const auto now = Clock::now();
-          if (std::chrono::duration<double>(now - last_poll).count() >= options.poll_interval) {
-            last_poll = now;
-            if (options.poll(done.load(), tiles)) throw Interrupted();
-          }
-        }
+        poll_if_due(thread);
       }
     } catch (...) {
       fail(std::current_exception());
     }
+    current = outer;
   }
 };
 
@@ -84,6 +100,12 @@ const char* threading_backend() {
 #endif
 }
 
+void interruption_point() {
+  if (!current.run) return;
+  if (current.run->stop.load(std::memory_order_relaxed)) throw Interrupted();
+  current.run->poll_if_due(current.thread);
+}
+
 void parallel_tiles(std::int64_t tiles, const RunOptions& options,
                     const std::function<void(std::int64_t, int)>& body) {
   if (tiles <= 0) return;
@@ -98,7 +120,12 @@ void parallel_tiles(std::int64_t tiles, const RunOptions& options,
     run.work(omp_get_thread_num());
 #else
     std::vector<std::thread> pool;
-    for (int t = 1; t < threads; ++t) pool.emplace_back([&run, t] { run.work(t); });
+    pool.reserve(threads);
+    try {
+      for (int t = 1; t < threads; ++t) pool.emplace_back([&run, t] { run.work(t); });
+    } catch (const std::system_error&) {
+      // The system gives no more threads: those that run take all tiles.
+    }
     run.work(0);
     for (std::thread& worker : pool) worker.join();
 #endif

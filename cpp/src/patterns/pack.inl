@@ -1,6 +1,6 @@
 // Row kernels of pack.hpp around two level-specific primitives:
-//   sign_mask(z): LAZYGRAM_STEP sign bits of LAZYGRAM_STEP consecutive values (step is 8, 16, 32 or 64)
-//   expand_mask(mask, value, out): the reverse
+//   sign_mask(z): LAZYGRAM_STEP sign bits of LAZYGRAM_STEP consecutive values (step is 8, 16, 32 or
+//   64) expand_mask(mask, value, out): the reverse
 // Included by pack_<level>.cpp, which defines those and LAZYGRAM_LEVEL.
 
 namespace lazygram::LAZYGRAM_LEVEL {
@@ -31,12 +31,13 @@ double readout(const T* z, const T* a, std::int64_t count) {
   std::int64_t k = 0;
   for (; k + lanes <= count; k += lanes) {
     for (int l = 0; l < lanes; ++l) {
-      const T s = z[k + l] > T(0) ? z[k + l] : T(0);
+      const T s = z[k + l] < T(0) ? T(0) : z[k + l];  // NaN stays NaN: an overflow must show
       sums[l] += static_cast<double>(a[k + l]) * static_cast<double>(s);
     }
   }
   for (int l = 0; k < count; ++k, ++l) {
-    if (z[k] > T(0)) sums[l] += static_cast<double>(a[k]) * static_cast<double>(z[k]);
+    const T s = z[k] < T(0) ? T(0) : z[k];
+    sums[l] += static_cast<double>(a[k]) * static_cast<double>(s);
   }
   for (int half = lanes / 2; half; half /= 2) {
     for (int l = 0; l < half; ++l) sums[l] += sums[l + half];

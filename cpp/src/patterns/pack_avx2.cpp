@@ -1,5 +1,5 @@
-// Row kernels of pack.hpp at level avx2: see pack.inl. Compare + MOVMSK packs 8 floats (4 doubles) at a time;
-// the way back tests one bit per lane against a constant.
+// Row kernels of pack.hpp at level avx2: see pack.inl. Compare + MOVMSK packs 8 floats (4 doubles)
+// at a time; the way back tests one bit per lane against a constant.
 #include <immintrin.h>
 
 #include <cstdint>

@@ -1,4 +1,5 @@
-// Row kernels of pack.hpp at level avx512: see pack.inl. Compares write mask registers, which are the bits.
+// Row kernels of pack.hpp at level avx512: see pack.inl. Compares write mask registers, which are
+// the bits.
 #include <immintrin.h>
 
 #include <cstdint>

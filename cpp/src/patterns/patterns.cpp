@@ -56,6 +56,7 @@ void activation_patterns(const Neurons<T>& neurons, ConstMatrixView<T> X, Patter
     std::int64_t stride = 0;
     const T* const weights = neurons.panel(begin, count, weight_scratch[thread].data(), &stride);
     for (std::int64_t i0 = 0; i0 < X.rows; i0 += kExampleBlock) {
+      interruption_point();
       const std::int64_t rows = std::min(kExampleBlock, X.rows - i0);
       gemm_nt<T>(rows, count, X.cols, T(1), X.row(i0), X.stride, weights, stride, T(0), z, kPanel);
       for (std::int64_t i = 0; i < rows; ++i) {

@@ -1,7 +1,9 @@
-// Philox 4x32-10 and Box-Muller as plain loops over kNormalBlocks, vectorised by the compiler at each level.
+// Philox 4x32-10 and Box-Muller as plain loops over kNormalBlocks, vectorised by the compiler at
+// each level.
 //
-// Included by normals_<level>.cpp with LAZYGRAM_LEVEL set to the level's namespace. Contraction into fused
-// multiply-adds is off for these sources, so the loops give the same bits at every level.
+// Included by normals_<level>.cpp with LAZYGRAM_LEVEL set to the level's namespace. Contraction
+// into fused multiply-adds is off for these sources, so the loops give the same bits at every
+// level.
 
 #include <cstdint>
 #include <cstring>
@@ -17,8 +19,9 @@ namespace {
 
 constexpr int N = kNormalBlocks;
 
-// 64-bit lanes that each hold one 32-bit word, which is how x86 multiplies 32 x 32 -> 64: the low halves of
-// two lanes give a full lane (PMULUDQ). The compiler does not find that instruction in plain loops.
+// 64-bit lanes that each hold one 32-bit word, which is how x86 multiplies 32 x 32 -> 64: the low
+// halves of two lanes give a full lane (PMULUDQ). The compiler does not find that instruction in
+// plain loops.
 #if defined(__AVX512F__)
 using Lanes = __m512i;
 inline Lanes multiply(Lanes x, std::uint64_t m) {
@@ -43,8 +46,9 @@ inline Lanes multiply(Lanes x, std::uint64_t m) {
 constexpr int kLanes = sizeof(Lanes) / sizeof(std::uint64_t);
 typedef std::uint64_t Words __attribute__((vector_size(sizeof(Lanes))));
 
-// One round maps (c0, c1, c2, c3) to (hi(M1 c2) ^ c1 ^ k0, lo(M1 c2), hi(M0 c0) ^ c3 ^ k1, lo(M0 c0)). The
-// upper half of a lane is ignored by the next multiplication, so lo(...) needs no mask until the end.
+// One round maps (c0, c1, c2, c3) to (hi(M1 c2) ^ c1 ^ k0, lo(M1 c2), hi(M0 c0) ^ c3 ^ k1, lo(M0
+// c0)). The upper half of a lane is ignored by the next multiplication, so lo(...) needs no mask
+// until the end.
 void philox_rounds(std::uint64_t key, std::uint64_t (&c0)[N], std::uint64_t (&c1)[N],
                    std::uint64_t (&c2)[N], std::uint64_t (&c3)[N]) {
   constexpr std::uint64_t low = 0xFFFFFFFFu;
@@ -80,9 +84,10 @@ void philox_rounds(std::uint64_t key, std::uint64_t (&c0)[N], std::uint64_t (&c1
 inline double as_double(std::uint64_t bits) { return __builtin_bit_cast(double, bits); }
 inline std::uint64_t as_bits(double value) { return __builtin_bit_cast(std::uint64_t, value); }
 
-// -2 log(u) for u in (0, 1): u = 2^e f with f in [sqrt(1/2), sqrt(2)), log f = 2 artanh(s), s = (f-1)/(f+1);
-// the series in z = s^2 <= 0.0295 is cut where its terms fall below 1e-17. The bits of sqrt(1/2) are
-// subtracted first so that e and f come out without a comparison; 64 keeps the exponent field positive.
+// -2 log(u) for u in (0, 1): u = 2^e f with f in [sqrt(1/2), sqrt(2)), log f = 2 artanh(s), s =
+// (f-1)/(f+1); the series in z = s^2 <= 0.0295 is cut where its terms fall below 1e-17. The bits of
+// sqrt(1/2) are subtracted first so that e and f come out without a comparison; 64 keeps the
+// exponent field positive.
 inline double minus_two_log(double u) {
   constexpr std::uint64_t root_half = 0x3FE6A09E667F3BCDu;
   const std::uint64_t shifted = as_bits(u) - root_half + (std::uint64_t{64} << 52);
@@ -129,9 +134,10 @@ inline double cosine(double x) {
   return 1.0 + z * p;
 }
 
-// 64 random bits to two normals: the upper 36 bits give u = (k + 1/2) / 2^36, the lower 28 the angle, as a
-// quadrant (2 bits) and a position in it.
-void box_muller(const std::uint64_t* high, const std::uint64_t* low, double* first, double* second) {
+// 64 random bits to two normals: the upper 36 bits give u = (k + 1/2) / 2^36, the lower 28 the
+// angle, as a quadrant (2 bits) and a position in it.
+void box_muller(const std::uint64_t* high, const std::uint64_t* low, double* first,
+                double* second) {
   for (int b = 0; b < N; ++b) {
     const std::uint64_t word = (high[b] << 32) | low[b];
     const double u =

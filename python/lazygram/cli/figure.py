@@ -8,7 +8,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from lazygram.plotting import COLORS, figure_style, finish_axes, new_figure
+from lazygram.plotting import (
+    COLORS,
+    drawable,
+    figure_style,
+    finish_axes,
+    log_scale,
+    new_figure,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -56,7 +63,7 @@ def run_figure(
             "loss",
             r"$\lambda_{\min}$",
             "patterns changed [%]",
-            f"‖w$_r$({argument}) − w$_r$(0)‖₂",
+            rf"$\Vert w_r({argument}) - w_r(0)\Vert_2$",
         )
         titles = (
             "Training loss",
@@ -71,12 +78,6 @@ def run_figure(
     return figure
 
 
-def _finite(values: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
-    """As floats, with NaN (a gap in the line) for what a diverged run left."""
-    floats = np.asarray(values, dtype=np.float64)
-    return np.where(np.isfinite(floats), floats, np.nan)
-
-
 def _missing(place: Axes) -> None:
     place.text(0.5, 0.5, "not recorded", ha="center", va="center", transform=place.transAxes)
 
@@ -87,17 +88,15 @@ def _loss(
     history: History,
     frozen: Mapping[str, npt.NDArray[np.float64]],
 ) -> None:
-    loss = _finite(history["loss"])
+    loss = drawable(history["loss"])
     place.plot(x, loss, color=COLORS["blue"], linewidth=2.2, label="training, measured")
     styles = (("--", COLORS["red"]), (":", COLORS["black"]))
     for (label, curve), (style, color) in zip(frozen.items(), styles, strict=False):
-        place.plot(x, _finite(curve), style, color=color, label=label)
+        place.plot(x, drawable(curve), style, color=color, label=label)
     if "test_loss" in history:
-        test, count = _finite(history["test_loss"]), history["test_predictions"].shape[1]
+        test, count = drawable(history["test_loss"]), history["test_predictions"].shape[1]
         place.plot(x, test, color=COLORS["sky"], linewidth=1.2, label=f"test, sum over {count}")
-    # A loss of exactly zero has no place on a logarithmic axis; matplotlib leaves it out.
-    if np.nanmax(loss, initial=0.0) > 0:
-        place.set_yscale("log")
+    log_scale(place, loss, *frozen.values())
     place.legend(loc="best")
 
 
@@ -110,7 +109,7 @@ def _smallest(
 ) -> None:
     if "lambda_min" not in history:
         return _missing(place)
-    measured = _finite(history["lambda_min"])
+    measured = drawable(history["lambda_min"])
     place.plot(x, measured, color=COLORS["blue"], label=rf"$\lambda_{{\min}}(H({argument}))$")
     top = float(np.nanmax(measured, initial=0.0))
     if lambda_0 is not None:
@@ -128,7 +127,7 @@ def _smallest(
 def _patterns(place: Axes, x: npt.NDArray[Any], history: History) -> None:
     if "pattern_change" not in history:
         return _missing(place)
-    place.plot(x, 100.0 * _finite(history["pattern_change"]), color=COLORS["blue"])
+    place.plot(x, 100.0 * drawable(history["pattern_change"]), color=COLORS["blue"])
     place.set_ylim(bottom=0)
 
 
@@ -140,6 +139,6 @@ def _distances(place: Axes, x: npt.NDArray[Any], history: History) -> None:
         ("mean_distance", "mean", COLORS["green"]),
     ):
         if name in history:
-            place.plot(x, _finite(history[name]), color=color, label=label)
+            place.plot(x, drawable(history[name]), color=color, label=label)
     place.set_ylim(bottom=0)
     place.legend(loc="best")

@@ -11,6 +11,7 @@ import numpy.typing as npt
 from lazygram.analysis import certified_lambda_min, eigenvalues
 from lazygram.cli.console import new_console, new_table, number, waiting
 from lazygram.cli.data_options import data_choice, data_options
+from lazygram.cli.memory import gram_bytes, refuse_too_large, size_text
 from lazygram.files import write_npz
 from lazygram.gram import gram_infinite
 from lazygram.networks.two_layer import TwoLayerReLU
@@ -59,9 +60,12 @@ def gram(
     console = new_console()
     data = data_choice(seed, options).load()
     n, d = data.X.shape
+    need = gram_bytes(n, d, 1 if width is None else 2) + n * (width or 0) // 8
+    refuse_too_large(need, f"Gram matrices of {n} examples (--n)")
     size = float(np.square(data.X).sum(axis=1).max())
     matrices: dict[str, npt.NDArray[Any]] = {}
     bounds: dict[str, float] = {}
+    console.print(f"{data.description}; about {size_text(need)} of memory", markup=False)
     with waiting(console, "Gram matrix"):
         name = {"first": "H_inf", "second": "K_second", "both": "K_both"}[trained]
         matrices[name] = gram_infinite(data.X, trained=trained, threads=threads)  # type: ignore[arg-type]
@@ -89,7 +93,6 @@ def gram(
         low, high = float(values[0]), float(values[-1])
         condition = high / low if low > 0 else float("inf")
         table.add_row(name, f"{n} x {n}", f"{low:.8g}", f"{high:.8g}", number(condition), f"{proven:.8g}")
-    console.print(data.description, markup=False)
     console.print(table)
     if "H_0" in matrices:
         change = np.abs(eigenvalues(matrices["H_0"] - matrices["H_inf"])).max()

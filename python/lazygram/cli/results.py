@@ -151,7 +151,7 @@ def _frozen_losses(run: Run, data: Dataset, reference: Reference) -> dict[str, F
 def _theory(run: Run, data: Dataset, reference: Reference, flow: bool) -> list[TheoryRow]:
     """Compare with Chapter 2, whose setting is the quadratic loss, the first layer, full batches."""
     fits = run.summary["loss"] == "quadratic" and _first_layer(run)
-    if not fits or run.summary["method"] == "sgd":
+    if not fits or run.summary["method"] == "sgd" or not np.isfinite(run.history["loss"][0]):
         return []
     quantities = two_layer_quantities(
         reference.first_infinite,

@@ -20,9 +20,11 @@ from lazygram.cli.console import (
     waiting,
 )
 from lazygram.cli.data_options import data_choice, data_options, default_folder
+from lazygram.cli.memory import refuse_too_large, size_text, training_bytes
 from lazygram.cli.params import StepSize
 from lazygram.cli.results import Reference, write_results
 from lazygram.networks.two_layer import TwoLayerReLU
+from lazygram.parallel import single_threaded_blas
 from lazygram.plotting import require_matplotlib
 from lazygram.training.run import (
     METHODS,
@@ -35,13 +37,16 @@ from lazygram.training.run import train as train_network
 
 __all__ = ["train"]
 
+# Up to this many examples eigenvalue routines gain little from threads, and lose a multiple of
+# their time to waiting when other work is running.
+_ONE_BLAS_THREAD = 1000
 _RECORDS = 100  # recorded steps when --record-every is not given
 
 
 @click.command()
 @data_options
 @click.option("--width", type=click.IntRange(1), default=16384, show_default=True, help="Hidden neurons m.")
-@click.option("--steps", type=click.IntRange(0), default=500, show_default=True, help="Steps of training.")
+@click.option("--steps", type=click.IntRange(0), default=400, show_default=True, help="Steps of training.")
 @click.option(
     "--step-size",
     type=StepSize(),
@@ -134,10 +139,14 @@ def train(context: click.Context, /, **options: Any) -> None:
 
     data = choice.load()
     d = data.X.shape[1]
+    if len(data.X) <= _ONE_BLAS_THREAD:
+        context.with_resource(single_threaded_blas())
     stem = f"{data.name}-m{options['width']}-{options['method']}-seed{options['seed']}"
     folder = default_folder(stem) if options["out"] is None else Path(options["out"])
     if (folder / "history.npz").exists() and not (options["overwrite"] or options["resume"]):
         raise click.UsageError(f"--out: {folder} already holds a run; give another folder or --overwrite")
+    need = training_bytes(len(data.X), d, options["width"], options["dtype"], matrices=4)
+    refuse_too_large(need, f"--n {len(data.X)} and --width {options['width']}")
     folder.mkdir(parents=True, exist_ok=True)  # now: a long run must not end with "not allowed"
     console.print(f"data     {data.description}", markup=False)
     network = TwoLayerReLU(
@@ -148,7 +157,9 @@ def train(context: click.Context, /, **options: Any) -> None:
         antisymmetric=options["antisymmetric"],
     )
     console.print(
-        f"network  width {network.width}, {network.width * d:,} weights, {network.dtype}", markup=False
+        f"network  width {network.width}, {network.width * d:,} weights, {network.dtype}, "
+        f"about {size_text(need)} of memory",
+        markup=False,
     )
     with waiting(console, "infinite-width and initial Gram matrix"):
         reference = Reference.of(network, data, options["layers"], options["threads"])
@@ -198,8 +209,7 @@ def train(context: click.Context, /, **options: Any) -> None:
     except TrainingInterrupted as stop:
         finish(stop.run)
         raise CommandFailed(
-            f"interrupted at step {stop.run.summary['steps_done']}; what was recorded is in {folder}",
-            EXIT_INTERRUPTED,
+            f"{stop.run.summary['message']}; what was recorded is in {folder}", EXIT_INTERRUPTED
         ) from None
     except TrainingFailed as failure:
         finish(failure.run)

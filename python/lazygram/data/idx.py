@@ -17,6 +17,7 @@ from lazygram.data.pool import Pool
 
 __all__ = ["mnist_pool", "read_idx"]
 
+_CHUNK = 1 << 24  # bytes read at once
 # Third byte of the magic number; IDX numbers are big-endian.
 _DTYPES = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
 
@@ -79,8 +80,7 @@ def _read(handle: IO[bytes], name: str) -> npt.NDArray[Any]:
         raise ValueError(f"{name}: truncated: the header ends before its {axes} axis lengths")
     shape = struct.unpack(f">{axes}I", header)
     expected = math.prod(shape) * dtype.itemsize
-    # One byte more, to see a longer file; a forged length reads no more than there is.
-    body = handle.read(expected + 1)
+    body = _read_up_to(handle, expected + 1)  # one byte more, to see a longer file
     if len(body) < expected:
         raise ValueError(
             f"{name}: truncated: shape {shape} needs {expected} bytes of data, found {len(body)}"
@@ -89,6 +89,14 @@ def _read(handle: IO[bytes], name: str) -> npt.NDArray[Any]:
         raise ValueError(f"{name}: has more data than its shape {shape} ({expected} bytes)")
     flat = np.frombuffer(body, dtype=dtype, count=math.prod(shape))
     return flat.reshape(shape).astype(dtype.newbyteorder("="))
+
+
+def _read_up_to(handle: IO[bytes], size: int) -> bytearray:
+    """Read `size` bytes or to the end, never reserving memory that a forged header asks for."""
+    body = bytearray()
+    while len(body) < size and (chunk := handle.read(min(size - len(body), _CHUNK))):
+        body += chunk
+    return body
 
 
 def mnist_pool(folder: str | os.PathLike[str]) -> Pool:

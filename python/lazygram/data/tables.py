@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import os
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -155,11 +156,11 @@ def _split(
 def _read_npy(file: Path) -> npt.NDArray[Any]:
     """Read a .npy file without pickle."""
     try:
-        array = np.load(file, allow_pickle=False)
-    except (ValueError, EOFError) as error:
+        with file.open("rb") as handle:
+            array = np.load(handle, allow_pickle=False)
+    except (ValueError, EOFError, zipfile.BadZipFile) as error:
         raise ValueError(f"{file}: not a readable .npy file: {error}") from error
     if not isinstance(array, np.ndarray):
-        array.close()
         raise ValueError(f"{file}: is an .npz file under another name")
     _check_real(array, str(file))
     return array

@@ -89,5 +89,5 @@ def line_rule(
 def trapezoid_rule(step: float, reach: float = REACH) -> tuple[Float64, Float64]:
     """Trapezoid rule for E[f(Z)]: converges exponentially in 1/step for f analytic in a strip."""
     count = int(np.ceil(reach / step))
-    z = step * np.arange(-count, count + 1)
+    z: Float64 = step * np.arange(-count, count + 1, dtype=np.float64)
     return z, step * normal_density(z)

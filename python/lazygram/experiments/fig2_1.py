@@ -26,14 +26,15 @@ import numpy.typing as npt
 from lazygram.analysis import FrozenDynamics, eigenvalues, lambda_min
 from lazygram.analysis.two_layer_bounds import distance_gd
 from lazygram.arrays import check_nonnegative_int, check_positive_float, check_positive_int
+from lazygram.data.pool import Dataset
 from lazygram.data.synthetic import synthetic
 from lazygram.experiments.base import Experiment, ExperimentResult, Progress
 from lazygram.experiments.fig2_1_expected import Measured, expectations
 from lazygram.files import read_npz, write_npz
 from lazygram.gram import gram_infinite
 from lazygram.networks.two_layer import TwoLayerReLU
-from lazygram.plotting import finish_axes, new_figure, ordered_colors
-from lazygram.training.run import train
+from lazygram.plotting import COLORS, drawable, finish_axes, log_scale, new_figure, ordered_colors
+from lazygram.training.run import StepState, train
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -42,6 +43,7 @@ __all__ = ["EXPERIMENT", "Parameters"]
 
 Float64Array = npt.NDArray[np.float64]
 _CURVES = ("loss", "pattern_change", "max_distance")
+_FLOAT32_FLOOR = 1e-11  # times n: below, curves of float32 show rounding, not the width
 _FORMAT = 1  # of the files of finished parts; a change makes old ones be computed again
 
 
@@ -62,7 +64,7 @@ class Parameters:
     seeds : tuple of int
         One run of all widths per seed (data and networks); curves and numbers are means.
     dtype : {"float32", "float64"}
-        Precision of the networks. float32 ends at a loss of about 1e-14 n.
+        Precision of the networks. In float32 rounding takes over below a loss of about 1e-11 n.
     """
 
     n: int = 1000
@@ -114,14 +116,19 @@ def run(
     p = parameters
     shape = (len(p.seeds), len(p.widths))
     curves = {name: np.full((*shape, p.steps + 1), np.nan) for name in (*_CURVES, "frozen_loss")}
-    initial_min = np.full(shape, np.nan)
-    spectrum = np.full((shape[0], 2), np.nan)
+    initial_min, spectrum = np.full(shape, np.nan), np.full((shape[0], 2), np.nan)
     notes = [
         "The text prints neither the widths nor the step size of its figure: "
         f"widths {', '.join(map(str, p.widths))} and step size {p.step_size:g} are parameters."
     ]
-    reused, total = [], sum(p.widths) * len(p.seeds)
-    done = 0
+    if p.dtype == "float32":
+        notes.append(
+            f"Losses below about {_FLOAT32_FLOOR * p.n:.0e} are rounding of float32: the order of "
+            "the curves there says nothing."
+        )
+    reused: list[str] = []
+    # The cost of a width is proportional to it, and so is its share of the progress.
+    total, done = sum(p.widths) * len(p.seeds), 0
     for s, seed in enumerate(p.seeds):
         _tell(progress, f"seed {seed}: infinite-width Gram matrix", done / total)
         data = synthetic(p.n, p.dim, seed=seed)
@@ -129,9 +136,12 @@ def run(
         values = eigenvalues(gram)
         spectrum[s] = values[0], values[-1]
         for w, width in enumerate(p.widths):
-            share = width / total
-            part, kept = _part(p, width, seed, data.X, data.y, folder, progress, done / total, share)
-            if kept:
+            part = _find(p, width, seed, folder)
+            if part is None:
+                part = _train(p, width, seed, data, progress, (done / total, width / total))
+                if folder is not None:
+                    write_npz(_file(folder, width, seed), part)
+            else:
                 reused.append(f"{width} (seed {seed})")
             recorded = len(part["loss"])
             for name in _CURVES:
@@ -146,37 +156,8 @@ def run(
         notes.append(f"Taken from an earlier, interrupted or equal run: widths {', '.join(reused)}.")
     _tell(progress, "done", 1.0)
 
-    with np.errstate(invalid="ignore"):
-        initial_residual = np.sqrt(2.0 * curves["loss"][:, :, 0])
-        bounds = np.array(
-            [
-                [
-                    distance_gd(p.n, width, spectrum[s, 0], initial_residual[s, w])
-                    for w, width in enumerate(p.widths)
-                ]
-                for s in range(shape[0])
-            ]
-        )
-    measured = Measured(
-        n=p.n,
-        dim=p.dim,
-        widths=p.widths,
-        steps=p.steps,
-        step_size=p.step_size,
-        dtype=p.dtype,
-        seeds=len(p.seeds),
-        loss=curves["loss"],
-        frozen_loss=curves["frozen_loss"],
-        pattern_percent=100.0 * curves["pattern_change"][:, :, -1],
-        max_distance=curves["max_distance"][:, :, -1],
-        initial_residual=initial_residual,
-        distance_bound=bounds,
-        lambda_min_initial=initial_min,
-        lambda_0=spectrum[:, 0],
-        lambda_max=spectrum[:, 1],
-    )
+    measured = _measured(p, curves, initial_min, spectrum)
     rows, missing = expectations(measured)
-    notes += missing
     arrays: dict[str, npt.NDArray[Any]] = {
         "step": np.arange(p.steps + 1),
         "widths": np.array(p.widths),
@@ -186,25 +167,64 @@ def run(
         "lambda_0": spectrum[:, 0],
         "lambda_max": spectrum[:, 1],
     }
-    summary = {
-        "per_width": [
-            {
-                "width": width,
-                "initial_loss": float(curves["loss"][:, w, 0].mean()),
-                "final_loss": float(curves["loss"][:, w, -1].mean()),
-                "pattern_change_percent": float(measured.pattern_percent[:, w].mean()),
-                "max_distance": float(measured.max_distance[:, w].mean()),
-                "distance_bound": float(bounds[:, w].mean()),
-                "lambda_min_initial": float(initial_min[:, w].mean()),
-            }
-            for w, width in enumerate(p.widths)
-        ],
-        "lambda_0": float(spectrum[:, 0].mean()),
-        "lambda_max": float(spectrum[:, 1].mean()),
-    }
     return ExperimentResult(
-        EXPERIMENT.id, EXPERIMENT.title, dataclasses.asdict(p), rows, arrays, notes, summary
+        EXPERIMENT.id,
+        EXPERIMENT.title,
+        dataclasses.asdict(p),
+        rows,
+        arrays,
+        notes + missing,
+        _summary(measured),
     )
+
+
+def _measured(
+    p: Parameters,
+    curves: dict[str, Float64Array],
+    initial_min: Float64Array,
+    spectrum: Float64Array,
+) -> Measured:
+    """Collect what the expectations are about."""
+    residual = np.sqrt(2.0 * curves["loss"][:, :, 0])
+    bounds = [
+        [
+            distance_gd(p.n, width, float(spectrum[s, 0]), float(residual[s, w]))
+            for w, width in enumerate(p.widths)
+        ]
+        for s in range(len(p.seeds))
+    ]
+    return Measured(
+        n=p.n,
+        dim=p.dim,
+        widths=p.widths,
+        steps=p.steps,
+        step_size=p.step_size,
+        dtype=p.dtype,
+        loss=curves["loss"],
+        frozen_loss=curves["frozen_loss"],
+        pattern_percent=100.0 * curves["pattern_change"][:, :, -1],
+        max_distance=curves["max_distance"][:, :, -1],
+        initial_residual=residual,
+        distance_bound=np.array(bounds),
+        lambda_min_initial=initial_min,
+        lambda_0=spectrum[:, 0],
+        lambda_max=spectrum[:, 1],
+    )
+
+
+def _summary(m: Measured) -> dict[str, Any]:
+    """Means over the seeds, for results.json."""
+    per_width = {
+        "width": np.array(m.widths),
+        "initial_loss": m.loss[:, :, 0].mean(axis=0),
+        "final_loss": m.loss[:, :, -1].mean(axis=0),
+        "pattern_change_percent": m.pattern_percent.mean(axis=0),
+        "max_distance": m.max_distance.mean(axis=0),
+        "distance_bound": m.distance_bound.mean(axis=0),
+        "lambda_min_initial": m.lambda_min_initial.mean(axis=0),
+    }
+    rows = [dict(zip(per_width, values, strict=True)) for values in zip(*per_width.values(), strict=True)]
+    return {"per_width": rows, "lambda_0": m.lambda_0.mean(), "lambda_max": m.lambda_max.mean()}
 
 
 def _tell(progress: Progress | None, message: str, done: float) -> None:
@@ -212,69 +232,72 @@ def _tell(progress: Progress | None, message: str, done: float) -> None:
         progress(message, done)
 
 
-def _part(
+def _file(folder: Path, width: int, seed: int) -> Path:
+    return folder / "parts" / f"width-{width}-seed-{seed}.npz"
+
+
+def _key(p: Parameters, width: int, seed: int) -> str:
+    """All that a part depends on."""
+    settings = {
+        "format": _FORMAT,
+        "n": p.n,
+        "dim": p.dim,
+        "width": width,
+        "steps": p.steps,
+        "step_size": p.step_size,
+        "seed": seed,
+        "dtype": p.dtype,
+    }
+    return json.dumps(settings)
+
+
+def _find(p: Parameters, width: int, seed: int, folder: Path | None) -> dict[str, npt.NDArray[Any]] | None:
+    """Find a finished part with these settings."""
+    if folder is None or not _file(folder, width, seed).exists():
+        return None
+    try:
+        part = read_npz(_file(folder, width, seed))
+    except ValueError:  # damaged: compute it again
+        return None
+    return part if str(part.get("key")) == _key(p, width, seed) else None
+
+
+def _train(
     p: Parameters,
     width: int,
     seed: int,
-    X: Float64Array,
-    y: Float64Array,
-    folder: Path | None,
+    data: Dataset,
     progress: Progress | None,
-    before: float,
-    share: float,
-) -> tuple[dict[str, npt.NDArray[Any]], bool]:
-    """Train one width for one seed, or find it finished; says which."""
-    key = json.dumps(
-        {
-            "format": _FORMAT,
-            "n": p.n,
-            "dim": p.dim,
-            "width": width,
-            "steps": p.steps,
-            "step_size": p.step_size,
-            "seed": seed,
-            "dtype": p.dtype,
-        }
-    )
-    file = None if folder is None else folder / "parts" / f"width-{width}-seed-{seed}.npz"
-    if file is not None and file.exists():
-        try:
-            kept = read_npz(file)
-        except ValueError:  # damaged: compute it again
-            kept = {}
-        if str(kept.get("key")) == key:
-            return kept, True
-
+    share: tuple[float, float],
+) -> dict[str, npt.NDArray[Any]]:
+    """Train one width for one seed; `share` is where its progress starts and how much it is."""
     label = f"seed {seed}, width {width}"
-    _tell(progress, f"{label}: initial network", before)
+    _tell(progress, f"{label}: initial network", share[0])
     network = TwoLayerReLU(width, p.dim, seed=seed, dtype=p.dtype)
-    inputs = X.astype(p.dtype)
-    initial_min = lambda_min(network.gram(inputs))
+    initial_min = lambda_min(network.gram(data.X))
 
-    def show(state: Any) -> None:
+    def show(state: StepState) -> None:
         text = f"{label}: epoch {state.step} of {p.steps}, loss {state.loss:.3e}"
-        _tell(progress, text, before + share * state.step / p.steps)
+        _tell(progress, text, share[0] + share[1] * state.step / p.steps)
 
-    finished = train(
+    run_of_width = train(
         network,
-        inputs,
-        y,
+        data.X,
+        data.y,
         p.steps,
         p.step_size,
         record=(*_CURVES, "predictions"),
         callbacks=(show,),
     )
-    history = finished.history
+    history = run_of_width.history
     # A diverged run ends with a loss that is not finite; what came before is kept.
     finite = np.isfinite(history["loss"])
     recorded = len(finite) if finite.all() else int(np.argmin(finite))
     part: dict[str, npt.NDArray[Any]] = {name: history[name][:recorded] for name in _CURVES}
     part["initial_predictions"] = history["predictions"][0]
     part["lambda_min_initial"] = np.array(initial_min)
-    part["key"] = np.array(key)
-    if file is not None:
-        write_npz(file, part)
-    return part, False
+    part["key"] = np.array(_key(p, width, seed))
+    return part
 
 
 def draw(result: ExperimentResult) -> Figure:
@@ -284,7 +307,11 @@ def draw(result: ExperimentResult) -> Figure:
     figure, axes = new_figure(1, 3, width=10.5, height=3.5)
     # With NaN after a divergence the means are NaN there and the curve ends.
     panels = (
-        ("(a) Training loss", "loss  ½ |u(k) − y|²", result.arrays["loss"].mean(axis=0)),
+        (
+            "(a) Training loss",
+            r"loss  $\frac{1}{2}\Vert u(k) - y\Vert^2$",
+            result.arrays["loss"].mean(axis=0),
+        ),
         (
             "(b) Activation patterns changed",
             "patterns changed [%]",
@@ -292,22 +319,31 @@ def draw(result: ExperimentResult) -> Figure:
         ),
         (
             "(c) Largest distance from the start",
-            "max$_r$ ‖w$_r$(k) − w$_r$(0)‖₂",
+            r"$\max_r\ \Vert w_r(k) - w_r(0)\Vert_2$",
             result.arrays["max_distance"].mean(axis=0),
         ),
     )
     for place, (title, label, curves) in zip(axes, panels, strict=True):
         for color, width, curve in zip(ordered_colors(len(widths)), widths, curves, strict=True):
-            place.plot(step, curve, color=color, label=f"m = {width}")
+            place.plot(step, drawable(curve), color=color, label=f"m = {width}")
         finish_axes(place, title=title, xlabel="epoch k", ylabel=label)
         place.set_xlim(0, step[-1])
-    if np.nanmin(result.arrays["loss"]) > 0:
-        axes[0].set_yscale("log")
+    log_scale(axes[0], result.arrays["loss"])
     for place in axes[1:]:
         place.set_ylim(bottom=0)
+    p = result.parameters
+    if p["dtype"] == "float32" and np.nanmin(result.arrays["loss"]) < _FLOAT32_FLOOR * p["n"]:
+        axes[0].axhline(_FLOAT32_FLOOR * p["n"], color=COLORS["grey"], linestyle=":", linewidth=1)
+        axes[0].text(
+            0.02 * step[-1],
+            0.7 * _FLOAT32_FLOOR * p["n"],
+            "below: rounding\nof float32",
+            fontsize=7,
+            color="#555555",
+            va="top",
+        )
     # Loss falls to the right, so its upper right corner is free.
     axes[0].legend(loc="upper right")
-    p = result.parameters
     seeds = f"mean of {len(p['seeds'])} seeds" if len(p["seeds"]) > 1 else f"seed {p['seeds'][0]}"
     figure.suptitle(
         f"n = {p['n']}, d = {p['dim']}, step size {p['step_size']:g}, {p['dtype']}, {seeds}",

@@ -41,8 +41,8 @@ class TwoLayerReLU:
     dtype : {"float64", "float32"}
         Of weights and pre-activations. The float32 weights of a seed are its float64 ones rounded.
     antisymmetric : bool
-        The second half of the neurons repeats the first with opposite a_r, so that f is exactly zero at the
-        start (needed by the bare kernel predictor). `width` must be even.
+        The second half of the neurons repeats the first with opposite a_r, so that f is zero at the
+        start, up to the rounding of its sum (needed by the bare kernel predictor). `width` must be even.
 
     Raises
     ------
@@ -68,7 +68,7 @@ class TwoLayerReLU:
         self._dtype = _check_dtype(dtype)
         if antisymmetric and self._width % 2:
             raise ValueError(f"width: must be even for an antisymmetric network, got {width}")
-        self._random = _core.RandomNetwork(seed_to_int(seed), self._width, self._dim, bool(antisymmetric))
+        self._random: _core.RandomNetwork | None = _core.RandomNetwork(seed_to_int(seed), self._width, self._dim, bool(antisymmetric))
         self._stored: _Stored | None = None
 
     @classmethod
@@ -88,11 +88,16 @@ class TwoLayerReLU:
             Bad input; the message names the argument.
         """
         weights = as_matrix(W, "W")
+        return cls._trusted(weights, as_vector(a, "a", length=weights.shape[0], dtype=weights.dtype))
+
+    @classmethod
+    def _trusted(cls, W: Array, a: Array) -> TwoLayerReLU:
+        """Network with these arrays as they are: contiguous, of one dtype; not finite after divergence."""
         network = cls.__new__(cls)
-        network._width, network._dim = weights.shape
-        network._dtype = weights.dtype
+        network._width, network._dim = W.shape
+        network._dtype = W.dtype
         network._random = None
-        network._stored = _Stored(weights, as_vector(a, "a", length=weights.shape[0], dtype=weights.dtype))
+        network._stored = _Stored(W, a)
         return network
 
     @property
@@ -127,10 +132,11 @@ class TwoLayerReLU:
 
     @property
     def signs(self) -> Array:
-        """Output weights a, shape (width,), dtype of the network."""
+        """Output weights a, shape (width,), dtype of the network (a copy)."""
         if self._stored is not None:
-            return self._stored.a
-        out = np.empty(self._width, self._dtype)
+            return np.array(self._stored.a)
+        assert self._random is not None
+        out: Array = np.empty(self._width, self._dtype)
         self._random.signs(0, out)
         return out
 
@@ -155,6 +161,7 @@ class TwoLayerReLU:
         index = _row_indices(rows, self._width)
         if self._stored is not None:
             return np.array(self._stored.W[index])
+        assert self._random is not None
         if isinstance(index, slice):
             start, stop, step = index.indices(self._width)
             if step == 1:
@@ -228,7 +235,7 @@ class TwoLayerReLU:
 
 def _check_dtype(dtype: npt.DTypeLike) -> np.dtype[Any]:
     try:
-        result = np.dtype(dtype)
+        result = np.dtype(object if dtype is None else dtype)
     except TypeError:
         result = np.dtype(object)
     if result not in (np.dtype(np.float32), np.dtype(np.float64)):

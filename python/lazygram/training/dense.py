@@ -115,7 +115,7 @@ class DenseState:
 
     def network(self) -> TwoLayerReLU:
         """The trained network (a copy of the weights)."""
-        return TwoLayerReLU.from_weights(self._now.W.copy(), self._now.a.copy())
+        return TwoLayerReLU._trusted(self._now.W.copy(), self._now.a.copy())
 
     def _new_bits(self, rows: int) -> npt.NDArray[np.uint64]:
         return np.empty((rows, _core.pattern_words(self._initial.width)), np.uint64)

@@ -95,8 +95,9 @@ class Recorder:
     test: bool
     patterns_0: PackedPatterns | None = None
     gram_0: Float64 | None = None
-    previous: PackedPatterns | None = None
     rows: dict[str, list[Any]] = field(default_factory=dict)
+    done: tuple[int, PackedPatterns | None] = (0, None)
+    """Whole rows, and the patterns of the last one: changed together, for Ctrl-C to find them consistent."""
 
     def start(self, patterns_0: PackedPatterns, gram_0: Float64 | None) -> None:
         """Reference of the run: patterns (and H, when spectra are recorded) of step 0."""
@@ -111,7 +112,12 @@ class Recorder:
     def restore(self, history: History, previous: PackedPatterns) -> None:
         """Continue from the history of a checkpoint; `previous` are the last recorded patterns."""
         self.rows = {name: list(values) for name, values in history.items()}
-        self.previous = previous
+        self.done = (len(history["step"]) if history else 0, previous)
+
+    @property
+    def previous(self) -> PackedPatterns | None:
+        """Patterns of the last recorded step; None when no pattern quantity is recorded."""
+        return self.done[1]
 
     def record(self, step: int, loss: float, test_loss: float | None, state: State) -> dict[str, Any]:
         """Append one step; returns the values by name."""
@@ -123,7 +129,8 @@ class Recorder:
         if any(name in self.quantities for name in _DISTANCE):
             distances = state.distances()
             values["max_distance"] = float(distances.max())
-            values["mean_distance"] = float(distances.mean())
+            with np.errstate(over="ignore", invalid="ignore"):  # a run that diverges
+                values["mean_distance"] = float(distances.mean())
         if self.test:
             values["test_predictions"] = state.test_predictions()
             if test_loss is not None:
@@ -131,7 +138,7 @@ class Recorder:
         for name, value in values.items():
             if name in ("step", "time", *_TEST) or name in self.quantities:
                 self.rows.setdefault(name, []).append(value)
-        self.previous = patterns
+        self.done = (self.done[0] + 1, patterns)
         return values
 
     def _record_gram(self, values: dict[str, Any], state: State) -> None:
@@ -161,6 +168,5 @@ class Recorder:
 
     def history(self) -> History:
         """Everything recorded so far as arrays, first axis = recorded steps."""
-        # Ctrl-C may have come between two appends of the last row: only whole rows count.
-        whole = min((len(values) for values in self.rows.values()), default=0)
+        whole = self.done[0]  # Ctrl-C may have come between two appends of the next row
         return {name: np.asarray(values[:whole]) for name, values in self.rows.items()}

@@ -64,7 +64,8 @@ class LogisticLoss:
 
     def value(self, u: Float64, y: Float64) -> float:
         """L(u)."""
-        return float(np.logaddexp(0.0, -y * u).sum())
+        with np.errstate(over="ignore", invalid="ignore"):  # divergence shows as a non-finite loss
+            return float(np.logaddexp(0.0, -y * u).sum())
 
     def derivative(self, u: Float64, y: Float64) -> Float64:
         """-y_i / (1 + exp(y_i u_i))."""

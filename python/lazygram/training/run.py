@@ -7,7 +7,7 @@ import os
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -35,9 +35,11 @@ from lazygram.training.checkpoints import (
     save_checkpoint,
 )
 from lazygram.training.dense import DenseState, batch_indices
-from lazygram.training.flow import FlowState
 from lazygram.training.history import History, Recorder, record_steps, recorded_quantities
 from lazygram.training.losses import Loss, get_loss
+
+if TYPE_CHECKING:
+    from lazygram.training.flow import FlowState
 
 __all__ = ["METHODS", "Run", "StepState", "TrainingFailed", "TrainingInterrupted", "train"]
 
@@ -189,7 +191,7 @@ def train(
         "pattern_change" (fraction of activation bits that differ from step 0), "flips" (bits that differ from
         the previously recorded step), "max_distance" and "mean_distance" of ||w_r(k) - w_r(0)||_2,
         "test_predictions", "test_loss". ``run.summary`` has lambda0 = lambda_min(H_inf) and
-        gram_initial_distance = ||H(0) - H_inf||_2 when spectral quantities are recorded, and why the run stopped.
+        gram_initial_distance = ||H(0) - H_inf||_2 when these are recorded, and why the run stopped.
 
     Raises
     ------
@@ -260,6 +262,8 @@ class _Trainer:
         self.seed = seed_to_int(seed)
         self.X_test, self.y_test = self._check_test(X_test, y_test)
         self.tolerance = None if tolerance is None else check_positive_float(tolerance, "tolerance")
+        if not callable(callbacks) and not isinstance(callbacks, Iterable):
+            raise TypeError(f"callbacks: a callable or a list of callables is needed, got {callbacks!r}")
         self.callbacks = [callbacks] if callable(callbacks) else list(callbacks)
         for callback in self.callbacks:
             if not callable(callback):
@@ -375,7 +379,7 @@ class _Trainer:
             if self.network.seed is None
             else f"antisymmetric={self.network.antisymmetric}",
             "data": fingerprint(self.X, self.y),
-            "test data": "" if self.X_test is None else fingerprint(self.X_test),
+            "test data": fingerprint(*(x for x in (self.X_test, self.y_test) if x is not None)),
             "loss": self.loss.name,
             "method": self.method,
             "layers": self.layers,
@@ -387,6 +391,9 @@ class _Trainer:
 
     def _make_state(self, step: int, weights: tuple[Array, Array] | None) -> DenseState:
         if self.method == "flow":
+            # Imported here: the integrators of SciPy would double the time of `import lazygram`.
+            from lazygram.training.flow import FlowState
+
             return FlowState(
                 self.network,
                 self.X,
@@ -411,32 +418,38 @@ class _Trainer:
         stopped, message = "steps", ""
         try:
             stopped, message = self._loop()
-        except KeyboardInterrupt:
             self._save_checkpoint()
-            message = f"interrupted after step {self.state.step}"
+        except KeyboardInterrupt:
+            message = f"interrupted after step {self.state.step}" + self._save_what_is_there()
             raise TrainingInterrupted(self._result("interrupted", message)) from None
         except Exception as error:
-            self._save_checkpoint()
-            message = f"failed after step {self.state.step}: {error}"
+            message = f"failed after step {self.state.step}: {error}" + self._save_what_is_there()
             raise TrainingFailed(message, self._result("failed", message)) from error
-        self._save_checkpoint()
         return self._result(stopped, message)
+
+    def _save_what_is_there(self) -> str:
+        """Checkpoint of a run that ended early; a failure to write it must not hide why, nor lose the run."""
+        try:
+            self._save_checkpoint()
+        except OSError as error:
+            return f"; no checkpoint was written: {error}"
+        return ""
 
     def _loop(self) -> tuple[str, str]:
         seen = self.recorder.rows.get("step", [-1])[-1]  # a resumed run has recorded its step already
         while True:
-            if self.state.step != seen:
-                outcome = self._look()
-                if outcome is not None:
-                    return outcome
-                if self._checkpoint_due():
-                    self._save_checkpoint()
+            new = self.state.step != seen
+            outcome = self._look(new)
+            if outcome is not None:
+                return outcome
+            if new and self._checkpoint_due():
+                self._save_checkpoint()
             if self.state.step == self.steps:
                 return "steps", ""
             self._advance()
 
-    def _look(self) -> tuple[str, str] | None:
-        """Record, and see whether the run is over."""
+    def _look(self, new: bool) -> tuple[str, str] | None:
+        """Record a new step, and see whether the run is over."""
         recording = self.state.step in self.records
         if self.method == "sgd":
             if not recording:
@@ -446,7 +459,7 @@ class _Trainer:
         diverged = not np.isfinite(loss)
         done = self.tolerance is not None and loss <= self.tolerance
         stop = False
-        if recording or diverged or done:
+        if new and (recording or diverged or done):
             stop = self._record(loss)
         if diverged:
             return "diverged", (
@@ -461,7 +474,8 @@ class _Trainer:
         if self.y_test is not None:
             test_loss = self.loss.value(self.state.test_predictions(), self.y_test)
         values = self.recorder.record(self.state.step, loss, test_loss, self.state)
-        state = StepState(self.state.step, self.steps, loss, self.state.u.copy(), values, self._elapsed())
+        shown = {name: np.copy(x) if isinstance(x, np.ndarray) else x for name, x in values.items()}
+        state = StepState(self.state.step, self.steps, loss, self.state.u.copy(), shown, self._elapsed())
         wishes = [
             bool(callback(state)) for callback in self.callbacks
         ]  # each is called, whatever the others say
@@ -470,9 +484,9 @@ class _Trainer:
     def _advance(self) -> None:
         state = self.state
         with np.errstate(over="ignore", invalid="ignore"):  # divergence is reported by `_look`
-            if isinstance(state, FlowState):
+            if self.method == "flow":
                 following = min(k for k in self.records if k > state.step)
-                state.advance_to(following, self.step_size)
+                cast("FlowState", state).advance_to(following, self.step_size)
             elif self.batch_size is not None:
                 n = self.X.shape[0]
                 batch = batch_indices(self.seed, state.step, n, self.batch_size)
