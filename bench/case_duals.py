@@ -1,4 +1,4 @@
-"""Duals: softplus, tanh, SiLU NTK factors against a 2-D quadrature per entry, and every activation's ns and error."""
+"""Duals: softplus, tanh, SiLU against a 2-D quadrature per entry; every activation's ns per entry and error."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ REFERENCE = Path(__file__).parents[1] / "tests" / "duals" / "reference.json"
 
 
 def by_hand(name: str, K: np.ndarray, degree: int = 25) -> tuple[np.ndarray, np.ndarray]:
-    """Both duals at unit variance by a degree x degree Gauss-Hermite rule per entry (ElementwiseNumerical)."""
+    """Both duals at unit variance, a degree x degree Gauss-Hermite rule per entry (ElementwiseNumerical)."""
     a = get_activation(name)
     x, w = np.polynomial.hermite_e.hermegauss(degree)
     w = w / w.sum()
@@ -49,13 +49,17 @@ def run(repeats: int, quick: bool) -> list[Result]:
             repeats,
             slow=[hand[0]],
         )
-        scaled = [Timing(t.name, [s * n / part.shape[0] for s in t.seconds], "scaled to n rows") for t in others]
+        scaled = [
+            Timing(t.name, [s * n / part.shape[0] for s in t.seconds], "scaled to n rows") for t in others
+        ]
         value, slope = by_hand(name, part)
         facts: dict[str, Any] = {
             "max error by hand": float(np.max(np.abs(value - dual(name, part, 1.0, 1.0)))),
             "max error by hand, derivative": float(np.max(np.abs(slope - dual(name, part, 1.0, 1.0, 1)))),
         }
-        results.append(Result("duals", f"{name}, n={n}, float64", ours, scaled, ">= 1000x, error <= 1e-13", facts))
+        results.append(
+            Result("duals", f"{name}, n={n}, float64", ours, scaled, ">= 1000x, error <= 1e-13", facts)
+        )
     results += [_table(K, repeats)]
     return results
 
@@ -81,7 +85,7 @@ def measured_errors() -> dict[str, tuple[float, float]]:
 
 
 def _table(K: np.ndarray, repeats: int) -> Result:
-    """Every activation on one thread: ns per entry (unit variance) and error; beside a plain copy of the array."""
+    """Every activation on one thread: ns per entry (unit variance) and error; beside a copy of the array."""
     import time
 
     facts: dict[str, Any] = {}

@@ -248,7 +248,9 @@ def _polynomial(
     def mean(scale: float) -> float:
         # E Z^n = (n - 1)!! for even n.
         even = [float(c) for c in series.coef[::2]]
-        return sum(c * scale ** (2 * k) * float(np.prod(np.arange(1.0, 2.0 * k, 2.0))) for k, c in enumerate(even))
+        return sum(
+            c * scale ** (2 * k) * float(np.prod(np.arange(1.0, 2.0 * k, 2.0))) for k, c in enumerate(even)
+        )
 
     return Activation(
         name,
@@ -321,9 +323,7 @@ def fourier(frequency: float = 1.0, phase: float = 0.0, amplitude: float = 1.0) 
     return _trigonometric("fourier", w, b, a, _parameters(frequency=w, phase=b, amplitude=a))
 
 
-def _trigonometric(
-    name: str, w: float, b: float, a: float, parameters: Mapping[str, float]
-) -> Activation:
+def _trigonometric(name: str, w: float, b: float, a: float, parameters: Mapping[str, float]) -> Activation:
     def closed(derivative: int) -> Any:
         if derivative:
             return _core.Dual.trigonometric(a * w, w, b + 0.5 * np.pi)
@@ -486,9 +486,7 @@ def _exponential_linear(
 ) -> Activation:
     def smoothed(mu: Any, t: Any) -> Any:
         linear = mu * special.ndtr(mu / t) + t * _normal(mu / t)
-        return gain * (
-            linear + alpha * (_smoothed_negative_exponential(mu, t) - special.ndtr(-mu / t))
-        )
+        return gain * (linear + alpha * (_smoothed_negative_exponential(mu, t) - special.ndtr(-mu / t)))
 
     def smoothed_derivative(mu: Any, t: Any) -> Any:
         return gain * (special.ndtr(mu / t) + alpha * _smoothed_negative_exponential(mu, t))
@@ -510,9 +508,7 @@ def _exponential_linear(
 def elu(alpha: float = 1.0) -> Activation:
     """x for x >= 0, alpha (exp(x) - 1) otherwise."""
     a = check_positive_float(alpha, "alpha")
-    return _exponential_linear(
-        "elu", a, 1.0, _parameters(alpha=a), "x (x >= 0), alpha (e^x - 1) (x < 0)"
-    )
+    return _exponential_linear("elu", a, 1.0, _parameters(alpha=a), "x (x >= 0), alpha (e^x - 1) (x < 0)")
 
 
 SELU_ALPHA = 1.6732632423543772
@@ -521,9 +517,7 @@ SELU_GAIN = 1.0507009873554805
 
 def selu() -> Activation:
     """SELU: gain * ELU(alpha) with the constants of Klambauer et al., NeurIPS 2017."""
-    return _exponential_linear(
-        "selu", SELU_ALPHA, SELU_GAIN, _parameters(), "1.0507 ELU with alpha = 1.6733"
-    )
+    return _exponential_linear("selu", SELU_ALPHA, SELU_GAIN, _parameters(), "1.0507 ELU with alpha = 1.6733")
 
 
 def _clipped(name: str, slope: float, centre: float, formula: str) -> Activation:
@@ -660,9 +654,7 @@ def get_activation(activation: str | Activation | Function) -> Activation:
         return activation
     if isinstance(activation, str):
         if activation not in registry:
-            raise ValueError(
-                f"activation: unknown name {activation!r}; known: {', '.join(sorted(registry))}"
-            )
+            raise ValueError(f"activation: unknown name {activation!r}; known: {', '.join(sorted(registry))}")
         # One object per name, so that tables are made once.
         if activation not in _made:
             _made[activation] = registry[activation]()

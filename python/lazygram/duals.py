@@ -74,7 +74,7 @@ def _two_dimensional(K: Array, var1: Array, var2: Array) -> tuple[Array, Array, 
         views = [a.reshape(1, -1) for a in views]
     K2, p2, q2 = views
     item = K2.dtype.itemsize
-    if K2.shape[1] > 1 and K2.strides[1] != item or K2.strides[0] % item:
+    if (K2.shape[1] > 1 and K2.strides[1] != item) or K2.strides[0] % item:
         K2 = np.ascontiguousarray(K2)
     return K2, p2, q2, shape
 
@@ -102,9 +102,7 @@ def _check_covariance(K: Array, var1: Array, var2: Array) -> None:
     bad = np.abs(K) > limit * (1.0 + slack)
     if bad.any():
         at = first(bad)
-        raise ValueError(
-            f"K: entry {at} is {K[at]}, beyond sqrt(var1 var2) = {limit[at]}: not a covariance"
-        )
+        raise ValueError(f"K: entry {at} is {K[at]}, beyond sqrt(var1 var2) = {limit[at]}: not a covariance")
 
 
 def _distinct(variance: Array, dtype: np.dtype[Any]) -> tuple[Float64, npt.NDArray[np.int32]]:
@@ -112,9 +110,7 @@ def _distinct(variance: Array, dtype: np.dtype[Any]) -> tuple[Float64, npt.NDArr
 
     `variance` may have strides of 0: only what is stored is looked at.
     """
-    stored = variance[
-        tuple(slice(0, 1) if step == 0 else slice(None) for step in variance.strides)
-    ]
+    stored = variance[tuple(slice(0, 1) if step == 0 else slice(None) for step in variance.strides)]
     values, inverse = np.unique(stored, return_inverse=True)
     scales = np.sqrt(values.astype(np.float64))
     scales[values < 1e-150] = 0.0
@@ -147,9 +143,7 @@ def _table(activation: Activation, derivative: int, scale_u: float, scale_v: flo
 def _closed(problem: _Problem) -> float:
     assert problem.activation.closed is not None
     formula = problem.activation.closed(problem.derivative)
-    _core.dual(
-        formula, problem.K, problem.var1, problem.var2, problem.out, problem.threads, None
-    )
+    _core.dual(formula, problem.K, problem.var1, problem.var2, problem.out, problem.threads, None)
     largest = float(np.max(np.abs(problem.out))) if problem.out.size else 0.0
     return float(8 * np.finfo(np.float64).eps * largest)
 

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import json
 import sys
+from itertools import pairwise
 from pathlib import Path
 
 import mpmath as mp
@@ -72,15 +73,26 @@ def isserlis(a, b, p, q, r):
     total = mp.mpf(0)
     for k in range(a % 2, min(a, b) + 1, 2):
         total += (
-            mp.factorial(a) * mp.factorial(b) * p ** ((a - k) // 2) * q ** ((b - k) // 2) * r**k
-            / (mp.factorial(k) * mp.factorial((a - k) // 2) * mp.factorial((b - k) // 2) * mp.mpf(2) ** ((a + b) // 2 - k))
+            mp.factorial(a)
+            * mp.factorial(b)
+            * p ** ((a - k) // 2)
+            * q ** ((b - k) // 2)
+            * r**k
+            / (
+                mp.factorial(k)
+                * mp.factorial((a - k) // 2)
+                * mp.factorial((b - k) // 2)
+                * mp.mpf(2) ** ((a + b) // 2 - k)
+            )
         )
     return total
 
 
 def polynomial(c):
     def value(p, q, r):
-        return mp.fsum(x * y * isserlis(a, b, p, q, r) for a, x in enumerate(c) for b, y in enumerate(c) if x and y)
+        return mp.fsum(
+            x * y * isserlis(a, b, p, q, r) for a, x in enumerate(c) for b, y in enumerate(c) if x and y
+        )
 
     return value
 
@@ -90,8 +102,11 @@ def det(p, q, r):
 
 
 def fourier(a, w, b):
-    return lambda p, q, r: a * a / 2 * (
-        mp.exp(-w * w * (p + q - 2 * r) / 2) + mp.cos(2 * b) * mp.exp(-w * w * (p + q + 2 * r) / 2)
+    return lambda p, q, r: (
+        a
+        * a
+        / 2
+        * (mp.exp(-w * w * (p + q - 2 * r) / 2) + mp.cos(2 * b) * mp.exp(-w * w * (p + q + 2 * r) / 2))
     )
 
 
@@ -276,7 +291,7 @@ def gauss(f, grid):
         return h * mp.fsum(w * f(c + h * t) for t, w in _NODES[n])
 
     total = mp.mpf(0)
-    stack = list(zip(grid[:-1], grid[1:], strict=True))
+    stack = list(pairwise(grid))
     while stack:
         a, b = stack.pop()
         low, high = apply(a, b, 24), apply(a, b, 36)
@@ -349,9 +364,7 @@ def main() -> None:
         for name, pair in FORMULAS.items():
             if only and name not in only:
                 continue
-            table[name] = [
-                None if f is None else [float(f(*map(mp.mpf, row))) for row in rows] for f in pair
-            ]
+            table[name] = [None if f is None else [float(f(*map(mp.mpf, row))) for row in rows] for f in pair]
     with mp.workdps(30):
         for parts, f in zip(relu_parts()[:2], FORMULAS["relu"], strict=True):
             for row in rows[::7]:

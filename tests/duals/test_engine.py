@@ -66,7 +66,9 @@ def test_symmetric_and_psd(name, low, high):
     assert spectrum[0] > -1e-13 * spectrum[-1]
 
 
-@pytest.mark.parametrize(("name", "degree"), [("relu", 1), ("leaky_relu", 1), ("abs", 1), ("step", 0), ("rectified_monomial", 2)])
+@pytest.mark.parametrize(
+    ("name", "degree"), [("relu", 1), ("leaky_relu", 1), ("abs", 1), ("step", 0), ("rectified_monomial", 2)]
+)
 def test_homogeneity(name, degree):
     K, v = inputs(8, 3, 0.5, 2.0)
     scales = 2.0 ** np.arange(-3, 5)
@@ -120,7 +122,9 @@ def test_never_nan_and_symmetric(name, p, q, rho):
 def test_series_never_nan_and_within_cauchy_schwarz(name, rows):
     p, q, rho = np.array(rows).T
     value = dual(name, rho * np.sqrt(p) * np.sqrt(q), p, q)
-    bound = [np.sqrt(float(dual(name, a, a, a)) * float(dual(name, b, b, b))) for a, b in zip(p, q, strict=True)]
+    bound = [
+        np.sqrt(float(dual(name, a, a, a)) * float(dual(name, b, b, b))) for a, b in zip(p, q, strict=True)
+    ]
     assert np.all(np.abs(value) <= np.array(bound) * (1 + 1e-12) + 1e-300)
 
 
@@ -174,7 +178,9 @@ def test_levels_agree(level):
         for name, truth in expected.items():
             assert dual(name, *args) == pytest.approx(truth, rel=1e-13, abs=1e-15)
         for name, truth in unit.items():
-            assert dual(name, K / np.sqrt(np.outer(v, v)), 1.0, 1.0) == pytest.approx(truth, rel=1e-13, abs=1e-15)
+            assert dual(name, K / np.sqrt(np.outer(v, v)), 1.0, 1.0) == pytest.approx(
+                truth, rel=1e-13, abs=1e-15
+            )
     finally:
         _core.isa_force("")
 
@@ -200,7 +206,9 @@ def test_shapes_and_dtypes():
     assert dual("relu", [1], 1, 1).dtype == np.float64
     n = 200000
     many = dual("softplus", np.full(n, 0.1), np.linspace(0.5, 1, n), 1.0)
-    assert many[[0, -1]] == pytest.approx([float(dual("softplus", 0.1, v, 1.0)) for v in (0.5, 1.0)], rel=1e-13)
+    assert many[[0, -1]] == pytest.approx(
+        [float(dual("softplus", 0.1, v, 1.0)) for v in (0.5, 1.0)], rel=1e-13
+    )
 
 
 def test_smooth_callable_without_derivative():
@@ -210,7 +218,9 @@ def test_smooth_callable_without_derivative():
         assert value == pytest.approx(dual("tanh", rho, 1.0, 1.0, order), rel=1e-13, abs=1e-15)
         assert error < 1e-13
     quick = custom(lambda x: np.log1p(x * x), lambda x: 2 * x / (1 + x * x))
-    assert dual(quick, rho, 1.0, 1.0, 1) == pytest.approx(dual(quick.phi, rho, 1.0, 1.0, 1), rel=1e-12, abs=1e-13)
+    assert dual(quick, rho, 1.0, 1.0, 1) == pytest.approx(
+        dual(quick.phi, rho, 1.0, 1.0, 1), rel=1e-12, abs=1e-13
+    )
 
 
 def test_kinked_callable_says_how_far_it_got():
@@ -236,7 +246,9 @@ def test_hermite_coefficients():
     """E phi(s Z) he_k(Z) of known functions, and Parseval."""
     for k in (0, 1, 5, 12):
         root = np.sqrt(float(np.prod(np.arange(1, k + 1, dtype=float))))
-        assert get_activation("exp").hermite(k, 0.7) == pytest.approx(np.exp(0.245) * 0.7**k / root, rel=1e-12)
+        assert get_activation("exp").hermite(k, 0.7) == pytest.approx(
+            np.exp(0.245) * 0.7**k / root, rel=1e-12
+        )
     assert get_activation("relu").hermite(2) == pytest.approx(1 / np.sqrt(4 * np.pi), rel=1e-14)
     assert get_activation("relu").hermite(3) == pytest.approx(0, abs=1e-15)
     assert get_activation("step").hermite(1) == pytest.approx(1 / np.sqrt(2 * np.pi), rel=1e-14)
@@ -292,7 +304,9 @@ def test_rounding_beyond_the_diagonal_is_clipped():
 def test_registry_entries_describe_themselves(name):
     a = get_activation(name)
     assert a.name == name
-    assert a.formula and a.dual_formula and a.citation
+    assert a.formula
+    assert a.dual_formula
+    assert a.citation
     assert repr(a).startswith(name)
     with warnings.catch_warnings():
         warnings.simplefilter("error")

@@ -206,9 +206,7 @@ def long_coefficients(
     return None
 
 
-def single_coefficient(
-    phi: Function, k: int, scale: float, features: Float64, widths: Float64
-) -> float:
+def single_coefficient(phi: Function, k: int, scale: float, features: Float64, widths: Float64) -> float:
     """a_k(scale) by a composite rule split at the features: also exact for kinked phi."""
     width = min(1.0, 4.0 / np.sqrt(k + 1.0))
     z, w = line_rule(features, widths, max_width=width)

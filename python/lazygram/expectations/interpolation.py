@@ -110,6 +110,27 @@ def _block(key: _Key, low: int, high: int, panels: int, layer: float, size: int)
     return result
 
 
+def _two_product(a: Array, b: Array) -> tuple[Array, Array]:
+    """a * b as a rounded product and its exact rounding error (Dekker)."""
+    split = 134217729.0  # 2^27 + 1
+    ah = split * a - (split * a - a)
+    bh = split * b - (split * b - b)
+    product = a * b
+    cross = ah * (b - bh) + (a - ah) * bh
+    return product, ((ah * bh - product) + cross) + (a - ah) * (b - bh)
+
+
+def _half_chord(p: Array, q: Array, r: Array) -> Array:
+    """sqrt((1 - |rho|) / 2) from p q - r^2 without cancellation, as the core computes it."""
+    pq, lost_pq = _two_product(p, q)
+    rr, lost_rr = _two_product(r, r)
+    determinant = np.maximum((pq - rr) + (lost_pq - lost_rr), 0.0)
+    m = np.sqrt(pq)
+    scale = 2.0 * m * (m + np.abs(r))
+    result: Array = np.sqrt(determinant / np.where(scale > 0.0, scale, 1.0))
+    return result
+
+
 def _one_by_one(
     phi: Function,
     kinks: tuple[float, ...],
@@ -123,12 +144,10 @@ def _one_by_one(
     scales1, index1, var1 = first
     scales2, index2, var2 = second
     p, q, r = (np.asarray(a, dtype=np.float64) for a in (var1, var2, K))
-    m = np.sqrt(p) * np.sqrt(q)
-    safe = np.where(m > 0.0, m, 1.0)
-    gap = np.maximum((m - np.abs(r)) / safe, 0.0)
+    chord = _half_chord(p, q, r)
     # Symmetric in u and v bit for bit: the smaller scale is the outer variable.
     su, sv = scales1[index1], scales2[index2]
-    columns = [np.minimum(su, sv), np.maximum(su, sv), np.sqrt(0.5 * gap), r < 0.0]
+    columns = [np.minimum(su, sv), np.maximum(su, sv), chord, r < 0.0]
     rows, inverse = np.unique(
         np.stack([c.ravel().astype(np.float64) for c in columns], axis=1), axis=0, return_inverse=True
     )
@@ -230,7 +249,13 @@ def interpolated(
     for o in (used[0], used[-1]):
         s, t = 2.0 ** (o + 0.31), 2.0 ** (used[-1] + 0.77)
         block = _block(key, int(o), int(used[-1]), panels, layer, size)
-        mine = _evaluate(grid, block, _lagrange(np.array([s]), int(o))[0], _lagrange(np.array([t]), int(used[-1]))[0], probe)
+        mine = _evaluate(
+            grid,
+            block,
+            _lagrange(np.array([s]), int(o))[0],
+            _lagrange(np.array([t]), int(used[-1]))[0],
+            probe,
+        )
         truth = conditional_expectation(phi, kinks, smoothed, float(s), float(t), probe, False, nodes=27)
         error = max(error, float(np.max(np.abs(mine - truth))))
     return error

@@ -144,9 +144,7 @@ def conditional_expectation(
     if scale_u <= 0.0 or scale_v <= 0.0:
         value = mean_value(phi, kinks, scale_u) * mean_value(phi, kinks, scale_v)
         return np.full(x.size, value)
-    return np.array(
-        [_one(phi, kinks, smoothed, scale_u, scale_v, float(t), negative, nodes) for t in x]
-    )
+    return np.array([_one(phi, kinks, smoothed, scale_u, scale_v, float(t), negative, nodes) for t in x])
 
 
 def expectation_matrix(

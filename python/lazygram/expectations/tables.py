@@ -96,17 +96,15 @@ def _correlation_table(
     scale = max(float(np.sum(np.abs(a * b))), 1e-300)
     for n in (8, 12, 16, 20, 24, 32, 40, 48, 64, 80, 96, _MAX_CHEBYSHEV):
         c = _chebyshev_coefficients(_series_values(first, second, chebyshev_nodes(n)))
-        if np.sum(np.abs(c[-3:])) > max(0.25 * _TOLERANCE * scale, 0.1 * error):
-            if n < _MAX_CHEBYSHEV or not at_any_error:
-                continue
+        resolved = np.sum(np.abs(c[-3:])) <= max(0.25 * _TOLERANCE * scale, 0.1 * error)
+        if not (resolved or (at_any_error and n == _MAX_CHEBYSHEV)):
+            continue
         keep = max(1, int(np.max(np.nonzero(np.abs(c) > 0.1 * _EPS * scale)[0], initial=0)) + 1)
         c = c[:keep]
         rho = np.concatenate([[-1.0, 1.0], np.cos(np.linspace(0.1, 3.1, 41))])
         mine = at_zero + rho * np.polynomial.chebyshev.chebval(rho, c)
         worst = float(np.max(np.abs(mine - _series_values(a, b, rho))))
-        return DualTable(
-            _core.Dual.correlation_table(at_zero, list(c)), worst + error, "correlation"
-        )
+        return DualTable(_core.Dual.correlation_table(at_zero, list(c)), worst + error, "correlation")
     return None
 
 
@@ -141,9 +139,7 @@ def panels_for(scale: float) -> tuple[int, float, int]:
     return panels, layer, _SIZE_SINGLE if panels == 1 else 24
 
 
-def _root_table(
-    values: Callable[[Float64, bool], Float64], layer: float, error: float
-) -> tuple[Any, float]:
+def _root_table(values: Callable[[Float64, bool], Float64], layer: float, error: float) -> tuple[Any, float]:
     """The fewest panels that reach the tolerance (or a tenth of the generator's error), and their error."""
     best: tuple[Any, float] | None = None
     octaves = np.log2(1.0 + _HALF / layer)
@@ -168,7 +164,10 @@ def _root_table(
         if powers.shape[1] < keep:
             powers = np.pad(powers, ((0, 0), (0, keep - powers.shape[1])))
         formula = _core.Dual.root_table(
-            list(edges[1:-1]), list(np.tile(centre, 2)), list(np.tile(1.0 / half, 2)), list(powers[:, ::-1].T.ravel())
+            list(edges[1:-1]),
+            list(np.tile(centre, 2)),
+            list(np.tile(1.0 / half, 2)),
+            list(powers[:, ::-1].T.ravel()),
         )
         # Test between the nodes, at both ends of every panel included.
         local = np.concatenate([[-1.0, 1.0], np.cos(np.linspace(0.2, 3.0, 5))])
@@ -243,8 +242,6 @@ def make_table(
         probe = np.array([0.0, 1e-3 * layer, 0.3 * layer, 0.2, 0.6, _HALF])
         generator = 0.0
         for negative in (False, True):
-            fine = conditional_expectation(
-                phi, kinks, smoothed, scale_u, scale_v, probe, negative, nodes=27
-            )
+            fine = conditional_expectation(phi, kinks, smoothed, scale_u, scale_v, probe, negative, nodes=27)
             generator = max(generator, float(np.max(np.abs(fine - values(probe, negative)))))
     return DualTable(formula, worst + generator, "root")
