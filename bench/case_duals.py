@@ -1,4 +1,4 @@
-"""Duals: softplus, tanh, SiLU against a 2-D quadrature per entry; every activation's ns per entry and error."""
+"""Duals: softplus, tanh, SiLU against a 2-D quadrature per entry; all activations: ns per entry, error."""
 
 from __future__ import annotations
 

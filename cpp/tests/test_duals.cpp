@@ -1,4 +1,5 @@
-// Duals: building blocks against libm in extended precision, formulas against textbook forms, every level, errors.
+// Duals: building blocks against libm in extended precision, formulas against textbook forms, every
+// level, errors.
 #include <cmath>
 #include <cstring>
 #include <functional>
@@ -57,7 +58,8 @@ TEST(determinant_keeps_its_relative_accuracy) {
     const Long hi_p = static_cast<float>(p), lo_p = p - hi_p;
     const Long hi_r = static_cast<float>(r), lo_r = r - hi_r;
     const Long truth = ((hi_p * q - hi_r * r) + lo_p * q) - lo_r * r;
-    CHECK(std::abs(duals::determinant(p, q, r) - truth) <= 1e-15L * std::abs(truth) + 1e-18L * p * q);
+    CHECK(std::abs(duals::determinant(p, q, r) - truth) <=
+          1e-15L * std::abs(truth) + 1e-18L * p * q);
   }
   CHECK(duals::determinant(0.1, 0.1, 0.1) == 0);
 }
@@ -70,7 +72,8 @@ TEST(arc_cosine_family) {
     for (double rho = -0.95; rho < 1; rho += 0.05) {
       for (double p : {1e-12, 0.3, 1.0, 9.0, 1e6}) {
         const double q = 2.0, r = rho * std::sqrt(p * q);
-        const Long m = std::sqrt(static_cast<Long>(p) * q), c = r / m, t = std::acos(c), s = std::sin(t);
+        const Long m = std::sqrt(static_cast<Long>(p) * q), c = r / m, t = std::acos(c),
+                   s = std::sin(t);
         const Long j1 = s + (kPiL - t) * c;
         CHECK(close(at(step, p, q, r), (kPiL - t) / (2 * kPiL)));
         CHECK(close(at(relu, p, q, r), m * j1 / (2 * kPiL)));
@@ -95,13 +98,18 @@ TEST(smooth_closed_forms) {
         const Long P = p, R = r, Q = q;
         CHECK(close(at(Dual::erf(1, false), p, q, r),
                     2 / kPiL * std::asin(2 * R / std::sqrt((1 + 2 * P) * (1 + 2 * Q)))));
-        CHECK(close(at(Dual::erf(1, true), p, q, r), 4 / kPiL / std::sqrt((1 + 2 * P) * (1 + 2 * Q) - 4 * R * R)));
-        CHECK(close(at(Dual::trigonometric(1, 1, kPiL / 2), p, q, r), std::exp(-(P + Q) / 2) * std::sinh(R)));
-        CHECK(close(at(Dual::trigonometric(1, 1, 0), p, q, r), std::exp(-(P + Q) / 2) * std::cosh(R)));
+        CHECK(close(at(Dual::erf(1, true), p, q, r),
+                    4 / kPiL / std::sqrt((1 + 2 * P) * (1 + 2 * Q) - 4 * R * R)));
+        CHECK(close(at(Dual::trigonometric(1, 1, kPiL / 2), p, q, r),
+                    std::exp(-(P + Q) / 2) * std::sinh(R)));
+        CHECK(close(at(Dual::trigonometric(1, 1, 0), p, q, r),
+                    std::exp(-(P + Q) / 2) * std::cosh(R)));
         CHECK(close(at(Dual::exponential(1, false), p, q, r), std::exp((P + Q) / 2 + R)));
-        CHECK(close(at(Dual::gaussian(1, false), p, q, r), 1 / std::sqrt((1 + P) * (1 + Q) - R * R)));
+        CHECK(
+            close(at(Dual::gaussian(1, false), p, q, r), 1 / std::sqrt((1 + P) * (1 + Q) - R * R)));
         CHECK(close(at(Dual::polynomial({0, 0, 1}), p, q, r), P * Q + 2 * R * R));
-        CHECK(close(at(Dual::polynomial({0, -3, 0, 1}), 1, 1, rho), 6 * static_cast<Long>(rho) * rho * rho));
+        CHECK(close(at(Dual::polynomial({0, -3, 0, 1}), 1, 1, rho),
+                    6 * static_cast<Long>(rho) * rho * rho));
         const Long D = std::sqrt((1 + P) * (1 + Q) - R * R), S = (1 + P) * (1 + Q);
         CHECK(close(at(Dual::gelu(false), p, q, r),
                     (R * std::atan2(D, -R) + (P * Q * D * D + R * R) / (D * S)) / (2 * kPiL)));
@@ -116,7 +124,8 @@ TEST(price_theorem) {
       {Dual::rectified(1, 1, -0.2, 0), Dual::rectified(0, 1, 0.2, 1)},
       {Dual::rectified(2, 1, 0.5, 0), Dual::rectified(1, 2, -1, 0)},
       {Dual::polynomial({1, 2, 3, 4}), Dual::polynomial({2, 6, 12})},
-      {Dual::trigonometric(2, 1.5, 0.3), Dual::trigonometric(3, 1.5, 0.3 + static_cast<double>(kPiL) / 2)},
+      {Dual::trigonometric(2, 1.5, 0.3),
+       Dual::trigonometric(3, 1.5, 0.3 + static_cast<double>(kPiL) / 2)},
       {Dual::exponential(0.7, false), Dual::exponential(0.7, true)},
       {Dual::gaussian(1.3, false), Dual::gaussian(1.3, true)},
       {Dual::erf(0.8, false), Dual::erf(0.8, true)},
@@ -139,8 +148,9 @@ TEST(tables_follow_their_definition) {
     const std::vector<double> c = {0.3, -0.2, 0.1, 0.05, -0.01};
     const Dual table = Dual::correlation_table(0.7, c);
     const Dual single = Dual::root_table({}, {0.3, 0.4}, {2, 3}, {0.5, 1.5, -0.25, 0.125, 2, 3});
-    const Dual graded = Dual::root_table({0.1, 0.3}, {0.05, 0.2, 0.5, 0.06, 0.21, 0.51}, {20, 10, 5, 21, 11, 6},
-                                         {1, 2, 3, 4, 5, 6, 10, 20, 30, 40, 50, 60});
+    const Dual graded =
+        Dual::root_table({0.1, 0.3}, {0.05, 0.2, 0.5, 0.06, 0.21, 0.51}, {20, 10, 5, 21, 11, 6},
+                         {1, 2, 3, 4, 5, 6, 10, 20, 30, 40, 50, 60});
     for (double rho = -1; rho <= 1; rho += 0.0625) {
       double sum = 0;
       for (int k = 0; k < 5; ++k) sum += c[k] * std::cos(k * std::acos(rho));
@@ -148,7 +158,8 @@ TEST(tables_follow_their_definition) {
       const double x = std::sqrt((1 - std::abs(rho)) / 2);
       const bool negative = rho < 0;
       const double t = negative ? (x - 0.4) * 3 : (x - 0.3) * 2;
-      const double first = negative ? 1.5 : 0.5, second = negative ? 0.125 : -0.25, third = negative ? 3 : 2;
+      const double first = negative ? 1.5 : 0.5, second = negative ? 0.125 : -0.25,
+                   third = negative ? 3 : 2;
       CHECK(close(at(single, 4, 1, 2 * rho), (first * t + second) * t + third));
       const int panel = (x > 0.1) + (x > 0.3) + (negative ? 3 : 0);
       const double centre[] = {0.05, 0.2, 0.5, 0.06, 0.21, 0.51}, scale[] = {20, 10, 5, 21, 11, 6};
@@ -188,11 +199,12 @@ TEST(series_of_the_exponential) {
     for (int threads : {1, 2}) {
       RunOptions options;
       options.threads = threads;
-      dual_series<double>(all, all, {K.data(), 3, n, n}, {p.data(), 1, 0}, {q.data(), 0, 1}, {i.data(), 1, 0},
-                          {j.data(), 0, 1}, {out.data(), 3, n, n}, options);
+      dual_series<double>(all, all, {K.data(), 3, n, n}, {p.data(), 1, 0}, {q.data(), 0, 1},
+                          {i.data(), 1, 0}, {j.data(), 0, 1}, {out.data(), 3, n, n}, options);
       for (int s = 0; s < 3; ++s) {
         for (int k = 0; k < n; ++k) {
-          CHECK(close(out[s * n + k], std::exp((static_cast<Long>(p[s]) + q[k]) / 2 + K[s * n + k])));
+          CHECK(
+              close(out[s * n + k], std::exp((static_cast<Long>(p[s]) + q[k]) / 2 + K[s * n + k])));
         }
       }
     }
@@ -209,10 +221,12 @@ TEST(interpolation_follows_its_definition) {
       for (std::int32_t one : {0, 1}) {
         for (std::int32_t two : {0, 1}) {
           double r = rho, p = 1, out;
-          dual_interpolated<double>(grid, {contracted.data(), 2, 192, 192}, {weights.data(), 2, 3, 3}, {&r, 1, 1, 1},
-                                    {&p, 0, 0}, {&p, 0, 0}, {&one, 0, 0}, {&two, 0, 0}, {&out, 1, 1, 1}, {});
-          const double truth = duals::interpolated(grid, contracted.data() + 192 * one, weights.data() + 3 * two,
-                                                   {1, 1, rho, duals::determinant(1, 1, rho)});
+          dual_interpolated<double>(grid, {contracted.data(), 2, 192, 192},
+                                    {weights.data(), 2, 3, 3}, {&r, 1, 1, 1}, {&p, 0, 0},
+                                    {&p, 0, 0}, {&one, 0, 0}, {&two, 0, 0}, {&out, 1, 1, 1}, {});
+          const double truth =
+              duals::interpolated(grid, contracted.data() + 192 * one, weights.data() + 3 * two,
+                                  {1, 1, rho, duals::determinant(1, 1, rho)});
           CHECK(std::abs(out - truth) < 1e-13);
         }
       }
@@ -227,7 +241,8 @@ TEST(arrays_chunks_and_float32) {
   for (int i = 0; i < rows; ++i) p[i] = 0.1f + i;
   for (int j = 0; j < cols; ++j) q[j] = 3.0f / (1 + j % 13);
   for (int i = 0; i < rows; ++i) {
-    for (int j = 0; j < cols; ++j) K[i * stride + j] = 0.999f * std::sqrt(p[i] * q[j]) * std::sin(0.3f * j + i);
+    for (int j = 0; j < cols; ++j)
+      K[i * stride + j] = 0.999f * std::sqrt(p[i] * q[j]) * std::sin(0.3f * j + i);
   }
   const Dual relu = Dual::rectified(1, 1, 0, 0);
   check::at_every_level([&] {

@@ -21,8 +21,8 @@ import numpy.typing as npt
 from lazygram import _core
 from lazygram.activations import Activation, Function, get_activation
 from lazygram.arrays import Array, Float64
-from lazygram.expectations.hermite import Coefficients, coefficients
-from lazygram.expectations.interpolation import interpolated
+from lazygram.expectations.hermite import Coefficients
+from lazygram.expectations.interpolation import interpolated, many_coefficients
 from lazygram.expectations.tables import DualTable, make_table
 from lazygram.parallel import check_threads
 
@@ -112,6 +112,8 @@ def _distinct(variance: Array, dtype: np.dtype[Any]) -> tuple[Float64, npt.NDArr
     """
     stored = variance[tuple(slice(0, 1) if step == 0 else slice(None) for step in variance.strides)]
     values, inverse = np.unique(stored, return_inverse=True)
+    if not (values[0] >= 0.0 and values[-1] <= 1e100):
+        raise ValueError("var1, var2: variances must be between 0 and 1e100")
     scales = np.sqrt(values.astype(np.float64))
     scales[values < 1e-150] = 0.0
     tolerance = 1.2e-7 if dtype == np.float32 else 1e-15
@@ -140,12 +142,14 @@ def _table(activation: Activation, derivative: int, scale_u: float, scale_v: flo
     return make_table(phi, activation.kinks, smoothed, scale_u, scale_v, from_primitive=primitive)
 
 
-def _closed(problem: _Problem) -> float:
+def _closed(problem: _Problem) -> None:
     assert problem.activation.closed is not None
     formula = problem.activation.closed(problem.derivative)
     _core.dual(formula, problem.K, problem.var1, problem.var2, problem.out, problem.threads, None)
-    largest = float(np.max(np.abs(problem.out))) if problem.out.size else 0.0
-    return float(8 * np.finfo(np.float64).eps * largest)
+
+
+def _largest(out: Array) -> float:
+    return max(float(np.max(out)), -float(np.min(out))) if out.size else 0.0
 
 
 def _by_tables(
@@ -245,9 +249,9 @@ def _general(problem: _Problem) -> float:
     if pairs <= _MAX_TABLES and (pairs == 1 or problem.K.size >= 512 * pairs):
         return _by_tables(problem, scales1, index1, scales2, index2)
     if primitive or (not activation.kinks and largest <= _MAX_SERIES_SCALE):
-        first = coefficients(phi, scales1, from_primitive=primitive)
+        first = many_coefficients(phi, scales1, from_primitive=primitive)
         same = scales1.size == scales2.size and bool(np.all(scales1 == scales2))
-        second = first if same else coefficients(phi, scales2, from_primitive=primitive)
+        second = first if same else many_coefficients(phi, scales2, from_primitive=primitive)
         if primitive or (first.converged and second.converged):
             return _by_series(problem, first, index1, second, index2)
     return interpolated(
@@ -375,15 +379,19 @@ def dual(
     error = 0.0
     if out.size:
         try:
-            error = _closed(problem) if chosen.closed is not None else _general(problem)
+            if chosen.closed is not None:
+                _closed(problem)
+                # Only reported: a pass over the result would cost as much as making it.
+                error = 8 * float(np.finfo(np.float64).eps) * _largest(out) if return_error else 0.0
+            else:
+                error = _general(problem)
         except ValueError:
             _check_covariance(k, p, q)
             raise
     result = out.reshape(shape)
     if return_error:
         return result, error
-    largest = float(np.max(np.abs(out))) if out.size else 0.0
-    if error > _WARN * max(largest, 1e-3):
+    if error > _WARN * 1e-3 and error > _WARN * (largest := _largest(out)):
         warnings.warn(
             f"{chosen.name}: the dual's error is estimated at {error:.1e} (largest value {largest:.1e}); "
             "give the activation's kinks to lazygram.activations.custom, or ask for return_error",

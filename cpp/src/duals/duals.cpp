@@ -46,7 +46,8 @@ void rectified_series(int order, double* out) {
   for (int k = 0; k < terms; ++k) out[k] = static_cast<double>(current[k]);
 }
 
-// A_n as a polynomial in c: A_0 = 1, A_n' = n^2 A_{n-1}; odd n have no constant term, for even n it is
+// A_n as a polynomial in c: A_0 = 1, A_n' = n^2 A_{n-1}; odd n have no constant term, for even n it
+// is
 // ((n-1)!!)^2, from J_n(pi/2) = 2 pi (E|Z|^n / 2)^2.
 void rectified_angular(int order, double* out) {
   std::vector<long double> current = {1.0L};
@@ -97,10 +98,11 @@ void widen(const T* from, std::int64_t step, std::int64_t count, double* to) {
   }
 }
 
-// Walks the array in chunks of one row each; a tile is about 64 chunks. evaluate(chunk, row, column, count, out).
+// Walks the array in chunks of one row each; a tile is about 64 chunks. evaluate(chunk, row,
+// column, count, out).
 template <typename T, typename Evaluate>
-void in_chunks(ConstMatrixView<T> K, BroadcastView<T> var1, BroadcastView<T> var2, MatrixView<T> out,
-               const RunOptions& options, const Evaluate& evaluate) {
+void in_chunks(ConstMatrixView<T> K, BroadcastView<T> var1, BroadcastView<T> var2,
+               MatrixView<T> out, const RunOptions& options, const Evaluate& evaluate) {
   require(out.rows == K.rows && out.cols == K.cols, "out: wrong shape");
   const DualKernels& kernel = kernels();
   const std::int64_t chunks = ceil_div(K.cols, kDualChunk);
@@ -114,8 +116,10 @@ void in_chunks(ConstMatrixView<T> K, BroadcastView<T> var1, BroadcastView<T> var
       const std::int64_t i = c / chunks, j = c % chunks * kDualChunk;
       const std::int64_t count = std::min<std::int64_t>(kDualChunk, K.cols - j);
       widen(K.row(i) + j, 1, count, x.r);
-      widen(var1.data + i * var1.row_stride + j * var1.column_stride, var1.column_stride, count, x.p);
-      widen(var2.data + i * var2.row_stride + j * var2.column_stride, var2.column_stride, count, x.q);
+      widen(var1.data + i * var1.row_stride + j * var1.column_stride, var1.column_stride, count,
+            x.p);
+      widen(var2.data + i * var2.row_stride + j * var2.column_stride, var2.column_stride, count,
+            x.q);
       for (std::int64_t k = count; k < kDualChunk; ++k) {
         x.r[k] = 0.0;
         x.p[k] = x.q[k] = 1.0;
@@ -123,8 +127,10 @@ void in_chunks(ConstMatrixView<T> K, BroadcastView<T> var1, BroadcastView<T> var
       if (!kernel.prepare(x, kDualSlack<T>)) {
         // prepare has clipped the chunk: read it again for the message.
         widen(K.row(i) + j, 1, count, x.r);
-        widen(var1.data + i * var1.row_stride + j * var1.column_stride, var1.column_stride, count, x.p);
-        widen(var2.data + i * var2.row_stride + j * var2.column_stride, var2.column_stride, count, x.q);
+        widen(var1.data + i * var1.row_stride + j * var1.column_stride, var1.column_stride, count,
+              x.p);
+        widen(var2.data + i * var2.row_stride + j * var2.column_stride, var2.column_stride, count,
+              x.q);
         require_good<T>(x, count, i, j);
       }
       evaluate(x, i, j, static_cast<int>(count), value);
@@ -159,8 +165,9 @@ Dual Dual::rectified(int order, double a, double b, double at_zero) {
 
 Dual Dual::polynomial(const std::vector<double>& coefficients) {
   const int degree = static_cast<int>(coefficients.size()) - 1;
-  require(degree >= 0 && degree <= duals::kPolynomialMaxDegree,
-          "coefficients: degree must be between 0 and " + std::to_string(duals::kPolynomialMaxDegree));
+  require(
+      degree >= 0 && degree <= duals::kPolynomialMaxDegree,
+      "coefficients: degree must be between 0 and " + std::to_string(duals::kPolynomialMaxDegree));
   duals::Polynomial plan{};
   plan.degree = degree;
   for (int k = 0; k <= degree; ++k) {
@@ -179,7 +186,8 @@ Dual Dual::trigonometric(double amplitude, double frequency, double phase) {
   // cos^2 = (1 + C) / 2 keeps 1 + C exactly 0 for a sine.
   const double half = std::cos(phase);
   const double one_plus = std::abs(half) < 1e-15 ? 0.0 : 2 * half * half;
-  return Dual(duals::Trigonometric{0.5 * amplitude * amplitude, frequency * frequency, c, one_plus});
+  return Dual(
+      duals::Trigonometric{0.5 * amplitude * amplitude, frequency * frequency, c, one_plus});
 }
 
 Dual Dual::exponential(double rate, bool derivative) {
@@ -202,21 +210,23 @@ Dual Dual::correlation_table(double at_zero, std::vector<double> chebyshev) {
   return result;
 }
 
-Dual Dual::root_table(std::vector<double> edges, std::vector<double> centre, std::vector<double> scale,
-                      std::vector<double> coefficients) {
+Dual Dual::root_table(std::vector<double> edges, std::vector<double> centre,
+                      std::vector<double> scale, std::vector<double> coefficients) {
   const std::size_t panels = edges.size() + 1;
   require(panels <= duals::kRootMaxPanels, "edges: too many panels");
-  require(centre.size() == 2 * panels && scale.size() == 2 * panels, "centre, scale: two per panel");
+  require(centre.size() == 2 * panels && scale.size() == 2 * panels,
+          "centre, scale: two per panel");
   require(!coefficients.empty() && coefficients.size() % (2 * panels) == 0,
           "coefficients: a multiple of two per panel");
   const int size = static_cast<int>(coefficients.size() / (2 * panels));
   std::vector<double> all;
-  for (const auto* part : {&edges, &centre, &scale, &coefficients}) all.insert(all.end(), part->begin(), part->end());
+  for (const auto* part : {&edges, &centre, &scale, &coefficients})
+    all.insert(all.end(), part->begin(), part->end());
   auto storage = std::make_shared<const std::vector<double>>(std::move(all));
   const double* data = storage->data();
   const double* const at_centre = data + (panels - 1);
-  Dual result(duals::RootTable{static_cast<int>(panels), size, data, at_centre, at_centre + 2 * panels,
-                               at_centre + 4 * panels});
+  Dual result(duals::RootTable{static_cast<int>(panels), size, data, at_centre,
+                               at_centre + 2 * panels, at_centre + 4 * panels});
   result.storage_ = std::move(storage);
   return result;
 }
@@ -228,8 +238,12 @@ void Dual::evaluate(const DualChunk& x, double* out) const {
                  [&](const duals::Polynomial& plan) { k.polynomial(plan, x, out); },
                  [&](const duals::Trigonometric& plan) { k.trigonometric(plan, x, out); },
                  [&](const duals::Exponential& plan) { k.exponential(plan, x, out); },
-                 [&](const WithDerivative<duals::Gaussian>& w) { k.gaussian(w.plan, w.derivative, x, out); },
-                 [&](const WithDerivative<duals::ErrorFunction>& w) { k.erf(w.plan, w.derivative, x, out); },
+                 [&](const WithDerivative<duals::Gaussian>& w) {
+                   k.gaussian(w.plan, w.derivative, x, out);
+                 },
+                 [&](const WithDerivative<duals::ErrorFunction>& w) {
+                   k.erf(w.plan, w.derivative, x, out);
+                 },
                  [&](const Gelu& g) { k.gelu(g.derivative, x, out); },
                  [&](const duals::CorrelationTable& table) { k.correlation_table(table, x, out); },
                  [&](const duals::RootTable& table) { k.root_table(table, x, out); },
@@ -247,9 +261,10 @@ void dual(const Dual& formula, ConstMatrixView<T> K, BroadcastView<T> var1, Broa
 }
 
 template <typename T>
-void dual_series(const HermiteCoefficients& first, const HermiteCoefficients& second, ConstMatrixView<T> K,
-                 BroadcastView<T> var1, BroadcastView<T> var2, BroadcastView<std::int32_t> index1,
-                 BroadcastView<std::int32_t> index2, MatrixView<T> out, const RunOptions& options) {
+void dual_series(const HermiteCoefficients& first, const HermiteCoefficients& second,
+                 ConstMatrixView<T> K, BroadcastView<T> var1, BroadcastView<T> var2,
+                 BroadcastView<std::int32_t> index1, BroadcastView<std::int32_t> index2,
+                 MatrixView<T> out, const RunOptions& options) {
   require(first.terms == second.terms && first.terms % duals::kSeriesBlock == 0,
           "coefficients: terms must be a multiple of " + std::to_string(duals::kSeriesBlock));
   const DualKernels& kernel = kernels();
@@ -259,9 +274,12 @@ void dual_series(const HermiteCoefficients& first, const HermiteCoefficients& se
                  const double* b[kDualChunk];
                  std::int32_t terms[kDualChunk];
                  for (int k = 0; k < count; ++k) {
-                   const std::int64_t s = index1.data[i * index1.row_stride + (j + k) * index1.column_stride];
-                   const std::int64_t t = index2.data[i * index2.row_stride + (j + k) * index2.column_stride];
-                   require(s >= 0 && s < first.rows && t >= 0 && t < second.rows, "index: out of range");
+                   const std::int64_t s =
+                       index1.data[i * index1.row_stride + (j + k) * index1.column_stride];
+                   const std::int64_t t =
+                       index2.data[i * index2.row_stride + (j + k) * index2.column_stride];
+                   require(s >= 0 && s < first.rows && t >= 0 && t < second.rows,
+                           "index: out of range");
                    a[k] = first.values + s * first.terms;
                    b[k] = second.values + t * second.terms;
                    // Where either is zero the product is.
@@ -275,7 +293,8 @@ template <typename T>
 void dual_interpolated(const duals::InterpolationGrid& grid, ConstMatrixView<double> contracted,
                        ConstMatrixView<double> weights, ConstMatrixView<T> K, BroadcastView<T> var1,
                        BroadcastView<T> var2, BroadcastView<std::int32_t> index1,
-                       BroadcastView<std::int32_t> index2, MatrixView<T> out, const RunOptions& options) {
+                       BroadcastView<std::int32_t> index2, MatrixView<T> out,
+                       const RunOptions& options) {
   require(grid.panels > 0 && grid.size % duals::kInterpolationBlock == 0 && grid.nodes > 0,
           "grid: size must be a multiple of " + std::to_string(duals::kInterpolationBlock));
   require(contracted.cols == std::int64_t{2} * grid.panels * grid.nodes * grid.size &&
@@ -287,9 +306,12 @@ void dual_interpolated(const duals::InterpolationGrid& grid, ConstMatrixView<dou
                  const double* a[kDualChunk];
                  const double* b[kDualChunk];
                  for (int k = 0; k < count; ++k) {
-                   const std::int64_t s = index1.data[i * index1.row_stride + (j + k) * index1.column_stride];
-                   const std::int64_t t = index2.data[i * index2.row_stride + (j + k) * index2.column_stride];
-                   require(s >= 0 && s < contracted.rows && t >= 0 && t < weights.rows, "index: out of range");
+                   const std::int64_t s =
+                       index1.data[i * index1.row_stride + (j + k) * index1.column_stride];
+                   const std::int64_t t =
+                       index2.data[i * index2.row_stride + (j + k) * index2.column_stride];
+                   require(s >= 0 && s < contracted.rows && t >= 0 && t < weights.rows,
+                           "index: out of range");
                    a[k] = contracted.row(s);
                    b[k] = weights.row(t);
                  }
@@ -297,15 +319,16 @@ void dual_interpolated(const duals::InterpolationGrid& grid, ConstMatrixView<dou
                });
 }
 
-#define LAZYGRAM_INSTANTIATE(T)                                                                          \
-  template void dual(const Dual&, ConstMatrixView<T>, BroadcastView<T>, BroadcastView<T>, MatrixView<T>, \
-                     const RunOptions&);                                                                 \
-  template void dual_series(const HermiteCoefficients&, const HermiteCoefficients&, ConstMatrixView<T>,  \
-                            BroadcastView<T>, BroadcastView<T>, BroadcastView<std::int32_t>,             \
-                            BroadcastView<std::int32_t>, MatrixView<T>, const RunOptions&);              \
-  template void dual_interpolated(const duals::InterpolationGrid&, ConstMatrixView<double>,              \
-                                  ConstMatrixView<double>, ConstMatrixView<T>, BroadcastView<T>,         \
-                                  BroadcastView<T>, BroadcastView<std::int32_t>,                         \
+#define LAZYGRAM_INSTANTIATE(T)                                                                  \
+  template void dual(const Dual&, ConstMatrixView<T>, BroadcastView<T>, BroadcastView<T>,        \
+                     MatrixView<T>, const RunOptions&);                                          \
+  template void dual_series(const HermiteCoefficients&, const HermiteCoefficients&,              \
+                            ConstMatrixView<T>, BroadcastView<T>, BroadcastView<T>,              \
+                            BroadcastView<std::int32_t>, BroadcastView<std::int32_t>,            \
+                            MatrixView<T>, const RunOptions&);                                   \
+  template void dual_interpolated(const duals::InterpolationGrid&, ConstMatrixView<double>,      \
+                                  ConstMatrixView<double>, ConstMatrixView<T>, BroadcastView<T>, \
+                                  BroadcastView<T>, BroadcastView<std::int32_t>,                 \
                                   BroadcastView<std::int32_t>, MatrixView<T>, const RunOptions&);
 LAZYGRAM_INSTANTIATE(float)
 LAZYGRAM_INSTANTIATE(double)

@@ -1,7 +1,8 @@
 // Loops over the formulas of duals/*.hpp, vectorised by the compiler at each level.
 //
-// Included by loops_<level>.cpp with LAZYGRAM_LEVEL set to the level's namespace. A chunk has a fixed number of
-// entries, so there are no remainders; the level-1 cache holds all its arrays (5 x 2 KiB).
+// Included by loops_<level>.cpp with LAZYGRAM_LEVEL set to the level's namespace. A chunk has a
+// fixed number of entries, so there are no remainders; the level-1 cache holds all its arrays (5 x
+// 2 KiB).
 
 #include <cstdint>
 #include <cstring>
@@ -124,8 +125,8 @@ void gelu(bool derivative, const DualChunk& x, double* out) {
   }
 }
 
-// A native vector, and groups of vectors that the recurrences keep in registers: each recurrence is a chain of
-// dependent multiply-adds (latency 4), so several run side by side.
+// A native vector, and groups of vectors that the recurrences keep in registers: each recurrence is
+// a chain of dependent multiply-adds (latency 4), so several run side by side.
 #if defined(__AVX512F__)
 constexpr int kLanes = 8;
 #elif defined(__AVX2__)
@@ -187,7 +188,8 @@ void root_table(const RootTable& table, const DualChunk& x, double* out) {
   const int rows = 2 * table.panels;
   if (table.panels == 1) {
     // Two polynomials, selected by the sign: no gathers.
-    const double c0 = table.centre[0], s0 = table.scale[0], c1 = table.centre[1], s1 = table.scale[1];
+    const double c0 = table.centre[0], s0 = table.scale[0], c1 = table.centre[1],
+                 s1 = table.scale[1];
     for (int j = 0; j < N; ++j) {
       const bool negative = x.r[j] < 0.0;
       t[j] = (t[j] - (negative ? c1 : c0)) * (negative ? s1 : s0);
@@ -217,8 +219,8 @@ void root_table(const RootTable& table, const DualChunk& x, double* out) {
   std::memcpy(out, sum, sizeof sum);
 }
 
-// One entry at a time, the terms k in the vector: kSeriesBlock terms are one step of a Horner recurrence in
-// rho^kSeriesBlock, on kSeriesBlock / kLanes independent accumulators.
+// One entry at a time, the terms k in the vector: kSeriesBlock terms are one step of a Horner
+// recurrence in rho^kSeriesBlock, on kSeriesBlock / kLanes independent accumulators.
 void series(const double* const* a, const double* const* b, const std::int32_t* terms,
             const DualChunk& x, int count, double* out) {
   constexpr int G = kSeriesBlock / kLanes;
@@ -302,8 +304,8 @@ void interpolated(const InterpolationGrid& grid, const double* const* contracted
 }  // namespace
 
 extern const DualKernels dual_kernels;
-const DualKernels dual_kernels = {prepare, rectified, polynomial, trigonometric, exponential, gaussian,
-                                  erf,     gelu,      correlation_table, root_table, series,
-                                  interpolated};
+const DualKernels dual_kernels = {prepare,           rectified,  polynomial, trigonometric,
+                                  exponential,       gaussian,   erf,        gelu,
+                                  correlation_table, root_table, series,     interpolated};
 
 }  // namespace lazygram::LAZYGRAM_LEVEL

@@ -21,6 +21,7 @@ import numpy.typing as npt
 
 from lazygram import _core
 from lazygram.arrays import Array, Float64
+from lazygram.expectations.hermite import Coefficients, coefficients
 from lazygram.expectations.pairs import (
     conditional_expectation,
     expectation_matrix,
@@ -28,12 +29,13 @@ from lazygram.expectations.pairs import (
 )
 from lazygram.expectations.tables import chebyshev_nodes, monomials, panel_edges, panels_for
 
-__all__ = ["interpolated"]
+__all__ = ["interpolated", "many_coefficients"]
 
 Function = Callable[[Any], Any]
 _Side = tuple[Float64, npt.NDArray[np.int32], Array]  # distinct scales, index per entry, variances
 
 _NODES = 16  # per octave of the standard deviation
+_DIRECT = 256  # fewer standard deviations than this get their own quadrature
 
 
 @dataclass(frozen=True)
@@ -108,6 +110,36 @@ def _block(key: _Key, low: int, high: int, panels: int, layer: float, size: int)
     coefficients = monomials(values.reshape(-1, size)).reshape(_NODES, _NODES, 2 * panels, size)
     result: Float64 = np.ascontiguousarray(coefficients.transpose(0, 2, 1, 3))
     return result
+
+
+def many_coefficients(phi: Function, scales: Float64, *, from_primitive: bool = False) -> Coefficients:
+    """Hermite coefficients as in :func:`~lazygram.expectations.hermite.coefficients`, for very many scales.
+
+    a_k(s) is interpolated in log s from the nodes of each octave instead of integrated per scale.
+    """
+    if scales.size <= _DIRECT:
+        return coefficients(phi, scales, from_primitive=from_primitive)
+    positive = np.where(scales > 0.0, scales, 1.0)
+    octave = np.floor(np.log2(positive)).astype(int)
+    parts: list[tuple[npt.NDArray[np.bool_], Float64, Coefficients]] = []
+    for o in np.unique(octave[scales > 0.0]):
+        nodes = coefficients(phi, _octave_nodes(int(o)), from_primitive=from_primitive)
+        members = (octave == o) & (scales > 0.0)
+        parts.append((members, _lagrange(positive[members], int(o)), nodes))
+    if not np.all(scales > 0.0):
+        zero = scales == 0.0
+        at_zero = coefficients(phi, np.zeros(1), from_primitive=from_primitive)
+        parts.append((zero, np.ones((int(np.sum(zero)), 1)), at_zero))
+    terms = max(c.values.shape[1] for _, _, c in parts)
+    values = np.zeros((scales.size, terms))
+    length = np.zeros(scales.size, dtype=np.int32)
+    error, quadrature = np.zeros(scales.size), np.zeros(scales.size)
+    for members, weights, nodes in parts:
+        values[members, : nodes.values.shape[1]] = weights @ nodes.values
+        length[members] = np.max(nodes.length)
+        error[members] = 2.0 * np.max(nodes.error)
+        quadrature[members] = np.max(nodes.quadrature)
+    return Coefficients(values, length, error, quadrature)
 
 
 def _two_product(a: Array, b: Array) -> tuple[Array, Array]:

@@ -2,8 +2,8 @@
 //
 // Williams, "Computing with infinite networks" (NeurIPS 1996): at scale 1
 //   E = (2/pi) asin(2r / sqrt((1+2p)(1+2q))),   derivative dual (4/pi) / sqrt((1+2p)(1+2q) - 4r^2).
-// The sine's cosine is D / sqrt((1+2p)(1+2q)) with D^2 = 1 + 2p + 2q + 4 (pq - r^2), so the angle is
-// atan2(2r, D): no loss near rho = +-1 at large variance, where asin is steep.
+// The sine's cosine is D / sqrt((1+2p)(1+2q)) with D^2 = 1 + 2p + 2q + 4 (pq - r^2), so the angle
+// is atan2(2r, D): no loss near rho = +-1 at large variance, where asin is steep.
 #pragma once
 
 #include "lazygram/duals/scalar.hpp"

@@ -1,8 +1,9 @@
 // Duals of exp(rate x) and of the Gaussian bump exp(-x^2 / (2 width^2)).
 //
-// Moment generating function of a normal: E e^{a(u+v)} = exp(a^2 (p + q + 2r) / 2). Gaussian integral:
-// E exp(-(u^2 + v^2) / 2) = det(I + Lambda)^{-1/2}, D^2 = det(I + Lambda) = 1 + p + q + (pq - r^2); its derivative
-// dual is d/dr D^{-1} = r / D^3 (Price, IRE Trans. Inf. Theory 4 (1958) 69).
+// Moment generating function of a normal: E e^{a(u+v)} = exp(a^2 (p + q + 2r) / 2). Gaussian
+// integral: E exp(-(u^2 + v^2) / 2) = det(I + Lambda)^{-1/2}, D^2 = det(I + Lambda) = 1 + p + q +
+// (pq - r^2); its derivative dual is d/dr D^{-1} = r / D^3 (Price, IRE Trans. Inf. Theory 4 (1958)
+// 69).
 #pragma once
 
 #include "lazygram/duals/scalar.hpp"
@@ -14,8 +15,9 @@ struct Exponential {
   double scale;       // rate^2 for the derivative dual, otherwise 1
 };
 
-// The exponent can be in the hundreds, where one unit in its last place is 1e-13: the rounding error of the
-// sum (Knuth's two-sum, twice) is added back as a factor. Overflows to +infinity like the expectation itself.
+// The exponent can be in the hundreds, where one unit in its last place is 1e-13: the rounding
+// error of the sum (Knuth's two-sum, twice) is added back as a factor. Overflows to +infinity like
+// the expectation itself.
 LAZYGRAM_HOST_DEVICE double exponential_dual(const Exponential& plan, const Covariance& c) {
   const double s1 = c.p + c.q;
   const double t1 = s1 - c.p;
@@ -31,7 +33,8 @@ LAZYGRAM_HOST_DEVICE double exponential_dual(const Exponential& plan, const Cova
   const double lost = 0.0;
 #endif
   const double value = exponential(exponent);
-  return plan.scale * madd(value < 1e308 ? value : 0.0, madd(plan.half_rate2, e1 + e2, lost), value);
+  return plan.scale *
+         madd(value < 1e308 ? value : 0.0, madd(plan.half_rate2, e1 + e2, lost), value);
 }
 
 struct Gaussian {

@@ -1,10 +1,12 @@
 // Dual of GELU, phi(x) = x Phi(x), Phi the standard normal distribution function.
 //
-// Tsuchida, Pearce, van der Heide, Roosta, Gallagher, "Avoiding kernel fixed points" (AAAI 2021), regrouped so
-// that no term is a difference of large ones. With D^2 = 1 + p + q + (pq - r^2), S = (1+p)(1+q) = D^2 + r^2:
+// Tsuchida, Pearce, van der Heide, Roosta, Gallagher, "Avoiding kernel fixed points" (AAAI 2021),
+// regrouped so that no term is a difference of large ones. With D^2 = 1 + p + q + (pq - r^2), S =
+// (1+p)(1+q) = D^2 + r^2:
 //   2 pi E  = r atan2(D, -r) + (p q D^2 + r^2) / (D S)
 //   2 pi E' =   atan2(D, -r) + r ((3 + p + q) D^2 + r^2) / (D^3 S)
-// For r < 0 and t = D / |r| small the two terms of E nearly cancel; there, with (1+p)(1+q) = D^2 (1 + 1/t^2),
+// For r < 0 and t = D / |r| small the two terms of E nearly cancel; there, with (1+p)(1+q) = D^2 (1
+// + 1/t^2),
 //   2 pi E = D (((1/t^2 - (1 + p + q)) / S) + (1 - atan(t) / t)).
 #pragma once
 

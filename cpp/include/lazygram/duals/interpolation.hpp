@@ -1,9 +1,10 @@
-// Duals interpolated in the variances, for kinked or steep activations whose Hermite series is too long.
+// Duals interpolated in the variances, for kinked or steep activations whose Hermite series is too
+// long.
 //
 // For phi with no kink away from 0, phi(s z) is analytic in log s, so on one octave of s
 //   E(s_u, s_v, rho) = sum_ab L_a(s_u) L_b(s_v) E_ab(rho)
-// with few Lagrange functions L_a, and E_ab a root table (table.hpp) in x = sqrt((1 - |rho|) / 2). The sum over a is
-// taken once per distinct s_u; an entry costs the sum over b and one polynomial.
+// with few Lagrange functions L_a, and E_ab a root table (table.hpp) in x = sqrt((1 - |rho|) / 2).
+// The sum over a is taken once per distinct s_u; an entry costs the sum over b and one polynomial.
 #pragma once
 
 #include "lazygram/duals/scalar.hpp"
@@ -35,7 +36,8 @@ LAZYGRAM_HOST_DEVICE double interpolated(const InterpolationGrid& grid, const do
   double sum = 0.0;
   for (int n = grid.size - 1; n >= 0; --n) {
     double coefficient = 0.0;
-    for (int b = 0; b < grid.nodes; ++b) coefficient = madd(weights[b], rows[b * grid.size + n], coefficient);
+    for (int b = 0; b < grid.nodes; ++b)
+      coefficient = madd(weights[b], rows[b * grid.size + n], coefficient);
     sum = madd(sum, t, coefficient);
   }
   return sum;

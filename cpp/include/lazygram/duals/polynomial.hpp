@@ -1,9 +1,11 @@
-// Duals of polynomials, through Hermite polynomials of the variance: no square roots, exact at any covariance.
+// Duals of polynomials, through Hermite polynomials of the variance: no square roots, exact at any
+// covariance.
 //
-// With He_k^{(p)} the Hermite polynomials orthogonal for N(0, p): x^n = sum_j n! / ((n-2j)! j! 2^j) p^j
-// He_{n-2j}^{(p)}(x) and E[He_k^{(p)}(u) He_l^{(q)}(v)] = [k = l] k! r^k (Isserlis; Janson, "Gaussian Hilbert
-// spaces", 1997, ch. 3), hence
-//   E[phi(u) phi(v)] = sum_k A_k(p) A_k(q) r^k,   A_k(p) = sum_j c_{k+2j} (k+2j)! / (sqrt(k!) j! 2^j) p^j.
+// With He_k^{(p)} the Hermite polynomials orthogonal for N(0, p): x^n = sum_j n! / ((n-2j)! j! 2^j)
+// p^j He_{n-2j}^{(p)}(x) and E[He_k^{(p)}(u) He_l^{(q)}(v)] = [k = l] k! r^k (Isserlis; Janson,
+// "Gaussian Hilbert spaces", 1997, ch. 3), hence
+//   E[phi(u) phi(v)] = sum_k A_k(p) A_k(q) r^k,   A_k(p) = sum_j c_{k+2j} (k+2j)! / (sqrt(k!) j!
+//   2^j) p^j.
 #pragma once
 
 #include "lazygram/duals/scalar.hpp"

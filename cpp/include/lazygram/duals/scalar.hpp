@@ -1,8 +1,9 @@
-// Scalar building blocks of the duals: determinant, arc tangent, exponential, free of branches and of libm.
+// Scalar building blocks of the duals: determinant, arc tangent, exponential, free of branches and
+// of libm.
 //
-// A loop over any function of this folder vectorises: selections are written as `condition ? a : b` on values
-// that are both computed. Everything has internal linkage, because the same formula is compiled once per
-// instruction-set level (cmake/isa.cmake) and, under nvcc, for the device.
+// A loop over any function of this folder vectorises: selections are written as `condition ? a : b`
+// on values that are both computed. Everything has internal linkage, because the same formula is
+// compiled once per instruction-set level (cmake/isa.cmake) and, under nvcc, for the device.
 #pragma once
 
 #include <cstdint>
@@ -17,8 +18,8 @@ namespace lazygram::duals {
 
 inline constexpr double kPi = 3.14159265358979323846;
 
-// A 2x2 covariance [[p, r], [r, q]] together with its determinant (see `determinant`), already clipped to the
-// PSD cone: p, q, d >= 0, and |r| <= sqrt(p q) up to one rounding.
+// A 2x2 covariance [[p, r], [r, q]] together with its determinant (see `determinant`), already
+// clipped to the PSD cone: p, q, d >= 0, and |r| <= sqrt(p q) up to one rounding.
 struct Covariance {
   double p, q, r, d;
 };
@@ -35,9 +36,10 @@ LAZYGRAM_HOST_DEVICE double madd(double a, double b, double c) {
 LAZYGRAM_HOST_DEVICE double absolute(double x) { return __builtin_fabs(x); }
 LAZYGRAM_HOST_DEVICE double root(double x) { return __builtin_sqrt(x); }
 
-// p q - r^2 within two units in its own last place (Kahan; Jeannerod, Louvet, Muller, Math. Comp. 82 (2013)
-// 2245), so that 1 - rho^2 keeps its relative accuracy however near rho is to 1. Without a fused multiply-add
-// the product's rounding error comes from Dekker's splitting. Needs p, q < 1e150.
+// p q - r^2 within two units in its own last place (Kahan; Jeannerod, Louvet, Muller, Math. Comp.
+// 82 (2013) 2245), so that 1 - rho^2 keeps its relative accuracy however near rho is to 1. Without
+// a fused multiply-add the product's rounding error comes from Dekker's splitting. Needs p, q <
+// 1e150.
 LAZYGRAM_HOST_DEVICE double determinant(double p, double q, double r) {
 #if defined(__CUDA_ARCH__) || defined(__FMA__) || defined(__ARM_FEATURE_FMA)
   const double square = r * r;
@@ -56,7 +58,8 @@ LAZYGRAM_HOST_DEVICE double determinant(double p, double q, double r) {
 #endif
 }
 
-// The series of (atan(t)/t - 1)/t^2 in z = t^2, 0 <= z <= tan(pi/8)^2: Chebyshev interpolation, error 4e-20.
+// The series of (atan(t)/t - 1)/t^2 in z = t^2, 0 <= z <= tan(pi/8)^2: Chebyshev interpolation,
+// error 4e-20.
 LAZYGRAM_HOST_DEVICE double atan_series(double z) {
   double s = -0.013905374533113234;
   s = madd(s, z, 0.030622995553735516);
@@ -85,7 +88,8 @@ LAZYGRAM_HOST_DEVICE double quadrant_angle(double y, double x) {
   const double z = t * t;
   const double turned = madd(t * z, atan_series(z), t);
   const double angle = middle ? 0.78539816339744831 + turned : turned;
-  // pi/2 in two parts: the second is below one unit in the last place of the first but keeps x -> 0 exact.
+  // pi/2 in two parts: the second is below one unit in the last place of the first but keeps x -> 0
+  // exact.
   return steep ? (1.5707963267948966 - angle) + 6.123233995736766e-17 : angle;
 }
 

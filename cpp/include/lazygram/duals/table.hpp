@@ -1,13 +1,18 @@
-// Duals tabulated as polynomials of the correlation, for pairs of fixed variances (one table per activation).
+// Duals tabulated as polynomials of the correlation, for pairs of fixed variances (one table per
+// activation).
 //
 // With both variances fixed the dual is a function of rho = r / sqrt(p q) alone.
-//   CorrelationTable  smooth activations: value at rho = 0, plus rho times one Chebyshev series on [-1, 1] (Clenshaw's
-//                     recurrence), so that the dual of an odd activation is accurate relative to itself near 0.
-//   RootTable         kinked or steep activations: their duals have powers (1 - |rho|)^{k + 1/2} at |rho| = 1, which
-//                     are analytic in x = sqrt((1 - |rho|) / 2) in [0, sqrt(1/2)]: polynomials in x on panels, one
-//                     set for rho >= 0 and one for rho < 0. x comes from the determinant, so it is exact to
-//                     rounding however near |rho| is to 1.
-// The coefficients and their tested error come from whoever makes the table (python/lazygram/duals_tables.py).
+//   CorrelationTable  smooth activations: value at rho = 0, plus rho times one Chebyshev series on
+//   [-1, 1] (Clenshaw's
+//                     recurrence), so that the dual of an odd activation is accurate relative to
+//                     itself near 0.
+//   RootTable         kinked or steep activations: their duals have powers (1 - |rho|)^{k + 1/2} at
+//   |rho| = 1, which
+//                     are analytic in x = sqrt((1 - |rho|) / 2) in [0, sqrt(1/2)]: polynomials in x
+//                     on panels, one set for rho >= 0 and one for rho < 0. x comes from the
+//                     determinant, so it is exact to rounding however near |rho| is to 1.
+// The coefficients and their tested error come from whoever makes the table
+// (python/lazygram/duals_tables.py).
 #pragma once
 
 #include "lazygram/duals/scalar.hpp"
@@ -23,12 +28,13 @@ struct CorrelationTable {
 inline constexpr int kRootMaxPanels = 16;
 
 struct RootTable {
-  int panels;                    // per sign of rho
-  int size;                      // coefficients per panel
-  const double* edges;           // panels - 1 inner panel boundaries in x, increasing
-  const double* centre;          // [2 * panels]: local coordinate t = (x - centre) * scale
-  const double* scale;           // [2 * panels]
-  const double* coefficients;    // [size][2 * panels], powers of t, highest first; panels of rho < 0 last
+  int panels;            // per sign of rho
+  int size;              // coefficients per panel
+  const double* edges;   // panels - 1 inner panel boundaries in x, increasing
+  const double* centre;  // [2 * panels]: local coordinate t = (x - centre) * scale
+  const double* scale;   // [2 * panels]
+  const double*
+      coefficients;  // [size][2 * panels], powers of t, highest first; panels of rho < 0 last
 };
 
 // A variance of zero has its own (constant) table; 0 is as good as any argument then.
@@ -66,7 +72,8 @@ LAZYGRAM_HOST_DEVICE double root_table(const RootTable& table, double x, double 
   const int panel = root_panel(table, x, r);
   const double t = (x - table.centre[panel]) * table.scale[panel];
   double s = table.coefficients[panel];
-  for (int k = 1; k < table.size; ++k) s = madd(s, t, table.coefficients[k * 2 * table.panels + panel]);
+  for (int k = 1; k < table.size; ++k)
+    s = madd(s, t, table.coefficients[k * 2 * table.panels + panel]);
   return s;
 }
 

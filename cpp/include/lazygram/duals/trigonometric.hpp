@@ -1,10 +1,13 @@
-// Dual of a Fourier feature phi(x) = amplitude cos(frequency x + phase); sine and cosine are special phases.
+// Dual of a Fourier feature phi(x) = amplitude cos(frequency x + phase); sine and cosine are
+// special phases.
 //
-// cos(s) cos(t) = (cos(s - t) + cos(s + t)) / 2 and E cos(g) = exp(-Var(g) / 2) (Rahimi and Recht, "Random
-// features for large-scale kernel machines", NeurIPS 2007), with C = cos(2 phase), w = frequency:
+// cos(s) cos(t) = (cos(s - t) + cos(s + t)) / 2 and E cos(g) = exp(-Var(g) / 2) (Rahimi and Recht,
+// "Random features for large-scale kernel machines", NeurIPS 2007), with C = cos(2 phase), w =
+// frequency:
 //   E = amplitude^2 / 2 (exp(-w^2 (p + q - 2r) / 2) + C exp(-w^2 (p + q + 2r) / 2)).
-// phi' is of the same family: amplitude * w, phase + pi/2, that is C -> -C. The larger exponential is taken
-// out; the rest is 1 + C + (C or 1) expm1(-2 w^2 |r|), free of cancellation for sine (C = -1) at r -> 0.
+// phi' is of the same family: amplitude * w, phase + pi/2, that is C -> -C. The larger exponential
+// is taken out; the rest is 1 + C + (C or 1) expm1(-2 w^2 |r|), free of cancellation for sine (C =
+// -1) at r -> 0.
 #pragma once
 
 #include "lazygram/duals/scalar.hpp"
