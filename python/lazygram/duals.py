@@ -95,7 +95,7 @@ def _check_covariance(K: Array, var1: Array, var2: Array) -> None:
         bad = array < 0
         if bad.any():
             raise ValueError(f"{name}: entry {first(bad)} is {array[first(bad)]}; a variance is >= 0")
-        bad = array > 1e100
+        bad = array.astype(np.float64) > 1e100
         if bad.any():
             raise ValueError(f"{name}: entry {first(bad)} is above 1e100")
     limit = np.sqrt(var1.astype(np.float64)) * np.sqrt(var2.astype(np.float64))
@@ -112,7 +112,7 @@ def _distinct(variance: Array, dtype: np.dtype[Any]) -> tuple[Float64, npt.NDArr
     """
     stored = variance[tuple(slice(0, 1) if step == 0 else slice(None) for step in variance.strides)]
     values, inverse = np.unique(stored, return_inverse=True)
-    if not (values[0] >= 0.0 and values[-1] <= 1e100):
+    if not (values[0] >= 0.0 and float(values[-1]) <= 1e100):
         raise ValueError("var1, var2: variances must be between 0 and 1e100")
     scales = np.sqrt(values.astype(np.float64))
     scales[values < 1e-150] = 0.0
