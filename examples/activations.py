@@ -48,9 +48,8 @@ def main(folder: Path, quick: bool) -> bool:
             middle = float(dual(a, 0.0, 1.0, 1.0))
             good = abs(middle - a.mean() ** 2) < 1e-13 and abs(value[-1] * a.c_sigma - 1.0) < 1e-13
             sound = sound and good
-            print(
-                f"{name:20} E phi = {a.mean():+.6f}   c_sigma = {a.c_sigma:.12f}   {'ok' if good else 'WRONG'}"
-            )
+            verdict = "ok" if good else "WRONG"
+            print(f"{name:20} E phi = {a.mean():+.6f}   c_sigma = {a.c_sigma:.12f}   {verdict}")
     print(f"written: {save_figure(figure, folder / 'activations')[0]}")
     return sound
 

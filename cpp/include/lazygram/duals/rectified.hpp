@@ -77,18 +77,18 @@ LAZYGRAM_HOST_DEVICE double rectified_any(const Rectified& plan, const Covarianc
   const double f = quadrant_angle(root(c.d), size);
   const double z = f * f;
   double s = plan.series[kRectifiedTerms - 1];
-#pragma GCC unroll 16
+  LAZYGRAM_UNROLL(16)
   for (int k = kRectifiedTerms - 2; k >= 0; --k) s = madd(s, z, plan.series[k]);
   // m = p q: f^{2n+1} m^{n/2} and sum_k angular[k] |r|^{n-2k} m^k, so no division by sqrt(p q) is
   // needed.
   const double m = c.p * c.q, step = root(m) * z;
   double small = s * f;
-#pragma GCC unroll 8
+  LAZYGRAM_UNROLL(8)
   for (int k = 0; k < Order; ++k) small *= step;
   const double square = size * size;
   double large = plan.angular[0];
   double power = 1.0;
-#pragma GCC unroll 8
+  LAZYGRAM_UNROLL(8)
   for (int k = 1; k <= Order / 2; ++k) {
     power *= m;
     large = madd(large, square, plan.angular[k] * power);

@@ -10,7 +10,10 @@
 
 #if defined(__CUDACC__)
 #define LAZYGRAM_HOST_DEVICE __host__ __device__ __forceinline__ static
+#define LAZYGRAM_UNROLL(count) _Pragma("unroll")
 #else
+#define LAZYGRAM_PRAGMA(text) _Pragma(#text)
+#define LAZYGRAM_UNROLL(count) LAZYGRAM_PRAGMA(GCC unroll count)
 #define LAZYGRAM_HOST_DEVICE [[gnu::always_inline]] [[maybe_unused]] static inline
 #endif
 
