@@ -26,31 +26,39 @@ Update<T> update(const py::array& X, const py::array& rho, const py::array& bits
   return u;
 }
 
+// One overload per dtype; without `noconvert` a mixed call would write into a converted copy.
 template <typename T>
 void bind_for(py::module_& module) {
   // One step: (X, rho, bits) describe the update, (X_next, u, bits_next) the forward pass that
   // follows.
-  module.def("descend", [](const py::array_t<T>& W, const py::array_t<T>& a,
-                           const py::array_t<T>& W_out, const py::array_t<T>& a_out,
-                           const py::array_t<T>& X, const py::array& rho, const py::array& bits,
-                           double step_size, bool train_output, const py::array_t<T>& X_next,
-                           const py::array& u, const py::array& bits_next, int threads) {
-    const Parameters<T> from = parameters<T>(W, a), to = parameters<T>(W_out, a_out);
-    const Update<T> step = update<T>(X, rho, bits, step_size, train_output, from.W.rows);
-    const ConstMatrixView<T> x_next = matrix<const T>(X_next, "X_next");
-    double* predictions = vector<double>(u, x_next.rows, "u");
-    const PatternsView next = matrix<std::uint64_t>(bits_next, "bits_next");
-    require(from.W.cols == step.X.cols && x_next.cols == step.X.cols && to.W.rows == from.W.rows &&
-                to.W.cols == from.W.cols,
-            "W: shapes differ");
-    require(next.rows == x_next.rows, "bits_next: wrong shape");
-    const RunOptions options = run_options(threads, py::none());
-    const py::gil_scoped_release release;
-    descend<T>(from, to, &step, x_next, predictions, next, options);
-  });
   module.def(
-      "forward", [](const py::array_t<T>& W, const py::array_t<T>& a, const py::array_t<T>& X,
-                    const py::array& u, const py::array& bits, int threads) {
+      "descend",
+      [](const py::array_t<T>& W, const py::array_t<T>& a, const py::array_t<T>& W_out,
+         const py::array_t<T>& a_out, const py::array_t<T>& X, const py::array& rho,
+         const py::array& bits, double step_size, bool train_output, const py::array_t<T>& X_next,
+         const py::array& u, const py::array& bits_next, int threads) {
+        const Parameters<T> from = parameters<T>(W, a), to = parameters<T>(W_out, a_out);
+        const Update<T> step = update<T>(X, rho, bits, step_size, train_output, from.W.rows);
+        const ConstMatrixView<T> x_next = matrix<const T>(X_next, "X_next");
+        double* predictions = vector<double>(u, x_next.rows, "u");
+        const PatternsView next = matrix<std::uint64_t>(bits_next, "bits_next");
+        require(from.W.cols == step.X.cols && x_next.cols == step.X.cols &&
+                    to.W.rows == from.W.rows && to.W.cols == from.W.cols,
+                "W: shapes differ");
+        require(next.rows == x_next.rows && next.cols == step.bits.cols, "bits_next: wrong shape");
+        const RunOptions options = run_options(threads, py::none());
+        const py::gil_scoped_release release;
+        descend<T>(from, to, &step, x_next, predictions, next, options);
+      },
+      py::arg("W").noconvert(), py::arg("a").noconvert(), py::arg("W_out").noconvert(),
+      py::arg("a_out").noconvert(), py::arg("X").noconvert(), py::arg("rho").noconvert(),
+      py::arg("bits").noconvert(), py::arg("step_size").noconvert(),
+      py::arg("train_output").noconvert(), py::arg("X_next").noconvert(), py::arg("u").noconvert(),
+      py::arg("bits_next").noconvert(), py::arg("threads").noconvert());
+  module.def(
+      "forward",
+      [](const py::array_t<T>& W, const py::array_t<T>& a, const py::array_t<T>& X,
+         const py::array& u, const py::array& bits, int threads) {
         const Parameters<T> at = parameters<T>(W, a);
         const ConstMatrixView<T> x = matrix<const T>(X, "X");
         require(x.cols == at.W.cols, "X: wrong number of columns");
@@ -60,21 +68,28 @@ void bind_for(py::module_& module) {
         const RunOptions options = run_options(threads, py::none());
         const py::gil_scoped_release release;
         descend<T>(at, at, nullptr, x, predictions, out, options);
-      });
-  module.def("loss_gradient",
-             [](const py::array_t<T>& W, const py::array_t<T>& a, const py::array_t<T>& X,
-                const py::array& rho, const py::array& bits, const py::array_t<T>& gradient,
-                const py::array_t<T>& output_gradient, bool train_output, int threads) {
-               const Parameters<T> at = parameters<T>(W, a);
-               const Update<T> step = update<T>(X, rho, bits, 1.0, train_output, at.W.rows);
-               const MatrixView<T> out = matrix<T>(gradient, "gradient");
-               require(out.rows == at.W.rows && out.cols == at.W.cols, "gradient: wrong shape");
-               T* out_a = train_output ? vector<T>(output_gradient, at.W.rows, "output_gradient")
-                                       : nullptr;
-               const RunOptions options = run_options(threads, py::none());
-               const py::gil_scoped_release release;
-               loss_gradient<T>(at, step, out, out_a, options);
-             });
+      },
+      py::arg("W").noconvert(), py::arg("a").noconvert(), py::arg("X").noconvert(),
+      py::arg("u").noconvert(), py::arg("bits").noconvert(), py::arg("threads").noconvert());
+  module.def(
+      "loss_gradient",
+      [](const py::array_t<T>& W, const py::array_t<T>& a, const py::array_t<T>& X,
+         const py::array& rho, const py::array& bits, const py::array_t<T>& gradient,
+         const py::array_t<T>& output_gradient, bool train_output, int threads) {
+        const Parameters<T> at = parameters<T>(W, a);
+        const Update<T> step = update<T>(X, rho, bits, 1.0, train_output, at.W.rows);
+        const MatrixView<T> out = matrix<T>(gradient, "gradient");
+        require(out.rows == at.W.rows && out.cols == at.W.cols, "gradient: wrong shape");
+        T* out_a =
+            train_output ? vector<T>(output_gradient, at.W.rows, "output_gradient") : nullptr;
+        const RunOptions options = run_options(threads, py::none());
+        const py::gil_scoped_release release;
+        loss_gradient<T>(at, step, out, out_a, options);
+      },
+      py::arg("W").noconvert(), py::arg("a").noconvert(), py::arg("X").noconvert(),
+      py::arg("rho").noconvert(), py::arg("bits").noconvert(), py::arg("gradient").noconvert(),
+      py::arg("output_gradient").noconvert(), py::arg("train_output").noconvert(),
+      py::arg("threads").noconvert());
 }
 
 template <typename T>

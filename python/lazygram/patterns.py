@@ -222,7 +222,7 @@ def activation_patterns(
 
     References
     ----------
-    Du, "Why does gradient descent work" (thesis, 2019), ch. 2: the indicator in the gradient and in H(t).
+    Du, thesis (2019), ch. 2: the indicator in the gradient and in H(t).
     """
     if X is None:
         raise TypeError("X: is needed")

@@ -10,6 +10,7 @@ import pytest
 import scipy.linalg
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from lazygram.analysis.dynamics import (
     FrozenDynamics,
     divergence_step_size,

@@ -11,6 +11,7 @@ import pytest
 import scipy.linalg
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from lazygram.analysis import spectrum
 from lazygram.analysis.spectrum import (
     certified_lambda_min,

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from lazygram.analysis import two_layer_bounds as bounds
 from lazygram.analysis.theory import (
     TheoryRow,

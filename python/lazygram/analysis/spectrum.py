@@ -11,6 +11,7 @@ Two kinds of numbers come out of this file and they must not be confused:
 from __future__ import annotations
 
 import math
+from contextlib import nullcontext
 from fractions import Fraction
 from typing import Any
 
@@ -19,6 +20,7 @@ import scipy.linalg
 from numpy.typing import ArrayLike, NDArray
 
 from lazygram.arrays import as_matrix
+from lazygram.parallel import single_threaded_blas
 
 __all__ = [
     "as_symmetric",
@@ -35,6 +37,8 @@ Float64Array = NDArray[np.float64]
 # absolute error of one operation that underflows, even when subnormals are flushed to zero.
 _UNIT = Fraction(1, 1 << 53)
 _TINY = Fraction(1, 1 << 1022)
+
+_ONE_BLAS_THREAD = 1000
 
 
 def as_symmetric(A: ArrayLike, name: str = "A") -> Float64Array:
@@ -95,13 +99,22 @@ def eigenvalues(A: ArrayLike) -> Float64Array:
     TypeError, ValueError
         As :func:`as_symmetric`.
     """
-    values = scipy.linalg.eigvalsh(as_symmetric(A), lower=True, check_finite=False)
+    return _eigvalsh(as_symmetric(A))
+
+
+def _eigvalsh(matrix: Float64Array, index: int | None = None) -> Float64Array:
+    """All eigenvalues, or the one of that index."""
+    chosen = None if index is None else [index, index]
+    # Small problems gain little from BLAS threads, and lose a multiple of their time to waiting when other
+    # work is running.
+    threads = single_threaded_blas() if len(matrix) <= _ONE_BLAS_THREAD else nullcontext()
+    with threads:
+        values = scipy.linalg.eigvalsh(matrix, lower=True, check_finite=False, subset_by_index=chosen)
     return np.asarray(values, dtype=np.float64)
 
 
 def _one_eigenvalue(matrix: Float64Array, index: int) -> float:
-    values = scipy.linalg.eigvalsh(matrix, lower=True, check_finite=False, subset_by_index=[index, index])
-    return float(values[0])
+    return float(_eigvalsh(matrix, index)[0])
 
 
 def lambda_min(A: ArrayLike) -> float:

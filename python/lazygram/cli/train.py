@@ -24,7 +24,6 @@ from lazygram.cli.memory import refuse_too_large, size_text, training_bytes
 from lazygram.cli.params import StepSize
 from lazygram.cli.results import Reference, write_results
 from lazygram.networks.two_layer import TwoLayerReLU
-from lazygram.parallel import single_threaded_blas
 from lazygram.plotting import require_matplotlib
 from lazygram.training.run import (
     METHODS,
@@ -37,9 +36,6 @@ from lazygram.training.run import train as train_network
 
 __all__ = ["train"]
 
-# Up to this many examples eigenvalue routines gain little from threads, and lose a multiple of
-# their time to waiting when other work is running.
-_ONE_BLAS_THREAD = 1000
 _RECORDS = 100  # recorded steps when --record-every is not given
 
 
@@ -139,8 +135,6 @@ def train(context: click.Context, /, **options: Any) -> None:
 
     data = choice.load()
     d = data.X.shape[1]
-    if len(data.X) <= _ONE_BLAS_THREAD:
-        context.with_resource(single_threaded_blas())
     stem = f"{data.name}-m{options['width']}-{options['method']}-seed{options['seed']}"
     folder = default_folder(stem) if options["out"] is None else Path(options["out"])
     if (folder / "history.npz").exists() and not (options["overwrite"] or options["resume"]):

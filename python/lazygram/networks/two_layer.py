@@ -68,7 +68,9 @@ class TwoLayerReLU:
         self._dtype = _check_dtype(dtype)
         if antisymmetric and self._width % 2:
             raise ValueError(f"width: must be even for an antisymmetric network, got {width}")
-        self._random: _core.RandomNetwork | None = _core.RandomNetwork(seed_to_int(seed), self._width, self._dim, bool(antisymmetric))
+        self._random: _core.RandomNetwork | None = _core.RandomNetwork(
+            seed_to_int(seed), self._width, self._dim, bool(antisymmetric)
+        )
         self._stored: _Stored | None = None
 
     @classmethod
