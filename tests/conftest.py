@@ -19,6 +19,7 @@ from lazygram import _core
 if signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
+
 @pytest.fixture(params=_core.isa_available())
 def isa_level(request: pytest.FixtureRequest) -> Iterator[str]:
     """Each instruction-set level of this machine in turn; the automatic choice is restored afterwards."""

@@ -59,4 +59,5 @@ PYBIND11_MODULE(_core, module) {
   bind_gram(module);
   bind_descent(module);
   bind_events(module);
+  bind_duals(module);
 }

@@ -1,5 +1,7 @@
 """lazygram: the Gram matrices that govern gradient descent in wide networks, and the descent itself."""
 
+from typing import TYPE_CHECKING, Any
+
 from lazygram._core import __version__
 from lazygram.config import config, show_config
 from lazygram.gram import TwoLayerKernels, gram_finite, gram_infinite, two_layer_kernels
@@ -16,7 +18,11 @@ from lazygram.training import (
     train,
 )
 
+if TYPE_CHECKING:
+    from lazygram.duals import AccuracyWarning, dual
+
 __all__ = [
+    "AccuracyWarning",
     "LogisticLoss",
     "Loss",
     "PackedPatterns",
@@ -31,9 +37,19 @@ __all__ = [
     "activation_patterns",
     "coactivation_counts",
     "config",
+    "dual",
     "gram_finite",
     "gram_infinite",
     "show_config",
     "train",
     "two_layer_kernels",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    # Needs scipy.special, which the rest of the package does without: imported at first use.
+    if name in ("AccuracyWarning", "dual"):
+        from lazygram import duals
+
+        return getattr(duals, name)
+    raise AttributeError(f"module 'lazygram' has no attribute {name!r}")

@@ -145,3 +145,69 @@ class EventDescentF64(_EventDescent): ...
 def plan_events(
     width: int, X: _Array, X_test: _Array, random: bool, reach: _Float64, threads: int
 ) -> dict[str, float]: ...
+
+SERIES_BLOCK: int
+INTERPOLATION_BLOCK: int
+ROOT_MAX_PANELS: int
+
+class Dual:
+    @staticmethod
+    def rectified(order: int, a: float, b: float, at_zero: float) -> Dual: ...
+    @staticmethod
+    def polynomial(coefficients: list[float]) -> Dual: ...
+    @staticmethod
+    def trigonometric(amplitude: float, frequency: float, phase: float) -> Dual: ...
+    @staticmethod
+    def exponential(rate: float, derivative: bool) -> Dual: ...
+    @staticmethod
+    def gaussian(width: float, derivative: bool) -> Dual: ...
+    @staticmethod
+    def erf(scale: float, derivative: bool) -> Dual: ...
+    @staticmethod
+    def gelu(derivative: bool) -> Dual: ...
+    @staticmethod
+    def correlation_table(at_zero: float, chebyshev: list[float]) -> Dual: ...
+    @staticmethod
+    def root_table(
+        edges: list[float], centre: list[float], scale: list[float], coefficients: list[float]
+    ) -> Dual: ...
+
+def dual(
+    formula: Dual,
+    K: _Array,
+    var1: _Array,
+    var2: _Array,
+    out: _Array,
+    threads: int,
+    progress: _Progress,
+) -> None: ...
+def dual_series(
+    first: _Float64,
+    first_length: _Array,
+    second: _Float64,
+    second_length: _Array,
+    K: _Array,
+    var1: _Array,
+    var2: _Array,
+    index1: _Array,
+    index2: _Array,
+    out: _Array,
+    threads: int,
+    progress: _Progress,
+) -> None: ...
+def dual_interpolated(
+    edges: list[float],
+    centre: list[float],
+    scale: list[float],
+    size: int,
+    contracted: _Float64,
+    weights: _Float64,
+    K: _Array,
+    var1: _Array,
+    var2: _Array,
+    index1: _Array,
+    index2: _Array,
+    out: _Array,
+    threads: int,
+    progress: _Progress,
+) -> None: ...

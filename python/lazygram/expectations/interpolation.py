@@ -1,0 +1,302 @@
+"""Duals of kinked or steep activations at many different variances, by interpolation in log(variance).
+
+For phi whose only kink is at 0, phi(s z) is analytic in log s for every z, so Chebyshev interpolation in
+log s converges geometrically: 16 nodes per octave reach rounding. The table of every pair of nodes comes
+from the conditional expectation of :mod:`~lazygram.expectations.pairs`, whose quadrature grid is the same
+for all nodes of an octave, so a whole octave pair is one matrix product per correlation. The core combines
+the tables per entry (cpp/include/lazygram/duals/interpolation.hpp).
+
+Kinks elsewhere (hard tanh) move with s and leave no such structure: those entries are integrated one by one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from lazygram import _core
+from lazygram.arrays import Array, Float64
+from lazygram.expectations.hermite import Coefficients, coefficients
+from lazygram.expectations.pairs import (
+    conditional_expectation,
+    expectation_matrix,
+    mean_value,
+)
+from lazygram.expectations.tables import chebyshev_nodes, monomials, panel_edges, panels_for
+
+__all__ = ["interpolated", "many_coefficients"]
+
+Function = Callable[[Any], Any]
+_Side = tuple[Float64, npt.NDArray[np.int32], Array]  # distinct scales, index per entry, variances
+
+_NODES = 16  # per octave of the standard deviation
+_DIRECT = 256  # fewer standard deviations than this get their own quadrature
+
+
+@dataclass(frozen=True)
+class _Grid:
+    """Panels of x = sqrt((1 - |rho|) / 2), both signs of rho."""
+
+    edges: Float64
+    size: int
+
+    @property
+    def panels(self) -> int:
+        return self.edges.size - 1
+
+    @property
+    def centre(self) -> Float64:
+        result: Float64 = 0.5 * (self.edges[1:] + self.edges[:-1])
+        return result
+
+    @property
+    def half(self) -> Float64:
+        result: Float64 = 0.5 * np.diff(self.edges)
+        return result
+
+
+class _Key:
+    """What a cached block belongs to: compared by activation and derivative, carries the functions."""
+
+    def __init__(self, identity: tuple[Any, int], phi: Function, smoothed: Any) -> None:
+        self.identity, self.phi, self.smoothed = identity, phi, smoothed
+
+    def __hash__(self) -> int:
+        return hash(self.identity)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Key) and self.identity == other.identity
+
+
+def _octave_nodes(octave: int) -> Float64:
+    """Chebyshev nodes in log2 s on [octave, octave + 1]."""
+    result: Float64 = 2.0 ** (octave + 0.5 + 0.5 * chebyshev_nodes(_NODES))
+    return result
+
+
+def _lagrange(scales: Float64, octave: int) -> Float64:
+    """L_a(s), shape (len(scales), _NODES), by the barycentric formula."""
+    t = 2.0 * (np.log2(scales) - octave) - 1.0
+    nodes = chebyshev_nodes(_NODES)
+    angles = np.pi * (np.arange(_NODES) + 0.5) / _NODES
+    weights = np.sin(angles) * (-1.0) ** np.arange(_NODES)
+    difference = t[:, None] - nodes
+    exact = difference == 0.0
+    terms = weights / np.where(exact, 1.0, difference)
+    result: Float64 = terms / np.sum(terms, axis=1, keepdims=True)
+    hit = exact.any(axis=1)
+    result[hit] = exact[hit]
+    return result
+
+
+@lru_cache(maxsize=64)
+def _block(key: _Key, low: int, high: int, panels: int, layer: float, size: int) -> Float64:
+    """Monomial coefficients (node a of octave low, 2 panels, node b of octave high, size)."""
+    grid = _Grid(panel_edges(panels, layer), size)
+    u, v = _octave_nodes(low), _octave_nodes(high)
+    x = grid.centre[:, None] + grid.half[:, None] * chebyshev_nodes(size)
+    values = np.empty((_NODES, _NODES, 2, panels, size))
+    for side, negative in enumerate((False, True)):
+        for panel in range(panels):
+            for n in range(size):
+                values[:, :, side, panel, n] = expectation_matrix(
+                    key.phi, key.smoothed, u, v, float(x[panel, n]), negative
+                )
+    coefficients = monomials(values.reshape(-1, size)).reshape(_NODES, _NODES, 2 * panels, size)
+    result: Float64 = np.ascontiguousarray(coefficients.transpose(0, 2, 1, 3))
+    return result
+
+
+def many_coefficients(phi: Function, scales: Float64, *, from_primitive: bool = False) -> Coefficients:
+    """Hermite coefficients as in :func:`~lazygram.expectations.hermite.coefficients`, for very many scales.
+
+    a_k(s) is interpolated in log s from the nodes of each octave instead of integrated per scale.
+    """
+    if scales.size <= _DIRECT:
+        return coefficients(phi, scales, from_primitive=from_primitive)
+    positive = np.where(scales > 0.0, scales, 1.0)
+    octave = np.floor(np.log2(positive)).astype(int)
+    parts: list[tuple[npt.NDArray[np.bool_], Float64, Coefficients]] = []
+    for o in np.unique(octave[scales > 0.0]):
+        nodes = coefficients(phi, _octave_nodes(int(o)), from_primitive=from_primitive)
+        members = (octave == o) & (scales > 0.0)
+        parts.append((members, _lagrange(positive[members], int(o)), nodes))
+    if not np.all(scales > 0.0):
+        zero = scales == 0.0
+        at_zero = coefficients(phi, np.zeros(1), from_primitive=from_primitive)
+        parts.append((zero, np.ones((int(np.sum(zero)), 1)), at_zero))
+    terms = max(c.values.shape[1] for _, _, c in parts)
+    values = np.zeros((scales.size, terms))
+    length = np.zeros(scales.size, dtype=np.int32)
+    error, quadrature = np.zeros(scales.size), np.zeros(scales.size)
+    for members, weights, nodes in parts:
+        values[members, : nodes.values.shape[1]] = weights @ nodes.values
+        length[members] = np.max(nodes.length)
+        error[members] = 2.0 * np.max(nodes.error)
+        quadrature[members] = np.max(nodes.quadrature)
+    return Coefficients(values, length, error, quadrature)
+
+
+def _two_product(a: Array, b: Array) -> tuple[Array, Array]:
+    """a * b as a rounded product and its exact rounding error (Dekker)."""
+    split = 134217729.0  # 2^27 + 1
+    ah = split * a - (split * a - a)
+    bh = split * b - (split * b - b)
+    product = a * b
+    cross = ah * (b - bh) + (a - ah) * bh
+    return product, ((ah * bh - product) + cross) + (a - ah) * (b - bh)
+
+
+def _half_chord(p: Array, q: Array, r: Array) -> Array:
+    """sqrt((1 - |rho|) / 2) from p q - r^2 without cancellation, as the core computes it."""
+    pq, lost_pq = _two_product(p, q)
+    rr, lost_rr = _two_product(r, r)
+    determinant = np.maximum((pq - rr) + (lost_pq - lost_rr), 0.0)
+    m = np.sqrt(pq)
+    scale = 2.0 * m * (m + np.abs(r))
+    result: Array = np.sqrt(determinant / np.where(scale > 0.0, scale, 1.0))
+    return result
+
+
+def _one_by_one(
+    phi: Function,
+    kinks: tuple[float, ...],
+    smoothed: Any,
+    K: Array,
+    first: _Side,
+    second: _Side,
+    out: Array,
+) -> float:
+    """Conditional expectation of every distinct (s_u, s_v, rho): slow, but without assumptions."""
+    scales1, index1, var1 = first
+    scales2, index2, var2 = second
+    p, q, r = (np.asarray(a, dtype=np.float64) for a in (var1, var2, K))
+    chord = _half_chord(p, q, r)
+    # Symmetric in u and v bit for bit: the smaller scale is the outer variable.
+    su, sv = scales1[index1], scales2[index2]
+    columns = [np.minimum(su, sv), np.maximum(su, sv), chord, r < 0.0]
+    rows, inverse = np.unique(
+        np.stack([c.ravel().astype(np.float64) for c in columns], axis=1), axis=0, return_inverse=True
+    )
+    values = np.empty(rows.shape[0])
+    error = 0.0
+    for i, (u, v, x, negative) in enumerate(rows):
+        at = np.array([min(x, np.sqrt(0.5))])
+        values[i] = conditional_expectation(phi, kinks, smoothed, u, v, at, bool(negative))[0]
+        if i % max(1, rows.shape[0] // 8) == 0:
+            fine = conditional_expectation(phi, kinks, smoothed, u, v, at, bool(negative), nodes=27)[0]
+            error = max(error, abs(float(fine - values[i])))
+    out[...] = values[inverse.reshape(-1)].reshape(out.shape)
+    return error
+
+
+def interpolated(
+    phi: Function,
+    kinks: tuple[float, ...],
+    smoothed: Any,
+    identity: tuple[Any, int],
+    K: Array,
+    first: _Side,
+    second: _Side,
+    out: Array,
+    threads: int,
+) -> float:
+    """Fill `out` with the dual and return the estimate of its largest absolute error.
+
+    Parameters
+    ----------
+    phi, kinks, smoothed
+        See :func:`lazygram.expectations.pairs.conditional_expectation`.
+    identity : tuple
+        Hashable name of (activation, derivative), for the cache.
+    K : ndarray (n1, n2)
+        Covariances.
+    first, second : tuple
+        Distinct standard deviations (increasing), each entry's index into them (n1, n2), variances (n1, n2).
+    out : ndarray (n1, n2)
+        Result.
+    threads : int
+        Threads of the core.
+    """
+    scales1, index1, var1 = first
+    scales2, index2, var2 = second
+    scales = np.unique(np.concatenate([scales1, scales2]))
+    if any(k != 0.0 for k in kinks) or K.size <= 256:
+        return _one_by_one(phi, kinks, smoothed, K, first, second, out)
+    one = np.searchsorted(scales, scales1)[index1]
+    two = np.searchsorted(scales, scales2)[index2]
+    # The smaller scale is contracted, the larger weighted: symmetric bit for bit.
+    low, high = np.minimum(one, two), np.maximum(one, two)
+    positive = np.where(scales > 0.0, scales, 1.0)
+    octave = np.floor(np.log2(positive)).astype(int)
+    largest = 2.0 ** (int(octave.max()) + 1)
+    panels, layer, size = panels_for(largest)
+    size = -(-size // _core.INTERPOLATION_BLOCK) * _core.INTERPOLATION_BLOCK
+    grid = _Grid(panel_edges(panels, layer), size)
+    key = _Key(identity, phi, smoothed)
+    weights = np.empty((scales.size, _NODES))
+    for o in np.unique(octave):
+        members = octave == o
+        weights[members] = _lagrange(positive[members], int(o))
+    # Rows of `contracted`: one per (s_u, octave of s_v) that occurs.
+    code = low.astype(np.int64) * 4096 + (octave[high] + 2048)
+    codes, row = np.unique(code, return_inverse=True)
+    contracted = np.empty((codes.size, 2 * panels * _NODES * size))
+    for o in np.unique(octave):
+        for other in np.unique(codes % 4096 - 2048):
+            chosen = (octave[codes // 4096] == o) & (codes % 4096 - 2048 == other)
+            if not chosen.any():
+                continue
+            block = _block(key, int(o), int(other), panels, layer, size)
+            contracted[chosen] = weights[codes[chosen] // 4096] @ block.reshape(_NODES, -1)
+    _core.dual_interpolated(
+        list(grid.edges[1:-1]),
+        list(np.tile(grid.centre, 2)),
+        list(np.tile(1.0 / grid.half, 2)),
+        size,
+        contracted,
+        weights,
+        K,
+        var1,
+        var2,
+        row.reshape(K.shape).astype(np.int32),
+        high.astype(np.int32),
+        out,
+        threads,
+        None,
+    )
+    if scales[0] == 0.0:
+        means = np.array([mean_value(phi, kinks, float(s)) for s in scales])
+        zero = low == 0
+        out[zero] = means[0] * means[high[zero]]
+    # Compare with the generator where nothing was interpolated from.
+    error = 0.0
+    probe = np.array([0.0, 0.011, 0.3, 0.69])
+    used = np.unique(octave[scales > 0.0])
+    for o in (used[0], used[-1]):
+        s, t = 2.0 ** (o + 0.31), 2.0 ** (used[-1] + 0.77)
+        block = _block(key, int(o), int(used[-1]), panels, layer, size)
+        mine = _evaluate(
+            grid,
+            block,
+            _lagrange(np.array([s]), int(o))[0],
+            _lagrange(np.array([t]), int(used[-1]))[0],
+            probe,
+        )
+        truth = conditional_expectation(phi, kinks, smoothed, float(s), float(t), probe, False, nodes=27)
+        error = max(error, float(np.max(np.abs(mine - truth))))
+    return error
+
+
+def _evaluate(grid: _Grid, block: Float64, a: Float64, b: Float64, x: Float64) -> Float64:
+    """Readable version of the core's kernel for rho >= 0."""
+    panel = np.searchsorted(grid.edges[1:-1], x, side="left")
+    t = (x - grid.centre[panel]) / grid.half[panel]
+    coefficients = np.einsum("apbn,a,b->pn", block, a, b)[panel]
+    result: Float64 = np.sum(coefficients * t[:, None] ** np.arange(grid.size), axis=1)
+    return result
