@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from harness import Result, side_by_side
+from harness import Result, peer, side_by_side
 from scipy.linalg.blas import dsyrk, ssyrk
 
 from lazygram import gram_infinite, two_layer_kernels
@@ -40,5 +40,7 @@ def _one(n: int, d: int, dtype: type, repeats: int) -> Result:
         ("lazygram, H_inf alone", lambda: gram_infinite(X)),
     ]
     ours, rest = side_by_side(("lazygram NNGP + NTK", lambda: two_layer_kernels(X)), others, repeats)
+    if dtype is np.float32:
+        rest += peer(repeats, "kernels", n, d)
     name = np.dtype(dtype).name
     return Result("two_layer_kernels", f"n={n}, d={d}, {name}", ours, rest, "<= 1.3x one syrk")

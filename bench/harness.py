@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import json
+import os
 import platform
 import statistics
+import subprocess
 import time
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import lazygram
@@ -106,6 +110,21 @@ def side_by_side(
             seconds[name].append(time.perf_counter() - began)
     timings = [Timing(name, seconds[name]) for name, _ in sides]
     return timings[0], timings[1:]
+
+
+def peer(repeats: int, case: str, *arguments: object) -> list[Timing]:
+    """neural-tangents on the same case, in its own environment; nothing when there is none.
+
+    LAZYGRAM_PEER_PYTHON names the interpreter of an environment with neural-tangents 0.6.5 (it needs
+    jax 0.4.23, "numpy<2", "scipy<1.13"). Its process runs alone, right after ours, not in turns with it.
+    """
+    python = os.environ.get("LAZYGRAM_PEER_PYTHON")
+    if not python:
+        return []
+    script = Path(__file__).with_name("peer_neural_tangents.py")
+    command = [python, str(script), case, str(repeats), *map(str, arguments)]
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    return [Timing("neural-tangents (own process)", json.loads(done.stdout.splitlines()[-1]))]
 
 
 def machine() -> dict[str, Any]:

@@ -1,0 +1,72 @@
+"""Times neural-tangents on one case; run by the interpreter of an environment that has it (see harness.peer).
+
+Prints a JSON list of seconds. Usage: ``python peer_neural_tangents.py CASE REPEATS``, CASE one of gram N D M,
+kernels N D, dual NAME N.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+
+import jax
+import neural_tangents as nt
+import numpy as np
+from neural_tangents import stax
+
+
+def unit_rows(n: int, d: int) -> jax.Array:
+    X = np.random.default_rng(0).standard_normal((n, d)).astype(np.float32)
+    return jax.numpy.asarray(X / np.linalg.norm(X, axis=1, keepdims=True))
+
+
+def gram(n: int, d: int, m: int):
+    """Empirical NTK of the first layer of f = a . relu(W x) / sqrt(m)."""
+    X = unit_rows(n, d)
+    generator = np.random.default_rng(1)
+    W = jax.numpy.asarray(generator.standard_normal((m, d)), jax.numpy.float32)
+    a = jax.numpy.asarray(generator.choice([-1.0, 1.0], m), jax.numpy.float32)
+
+    def f(weights, x):
+        return (jax.nn.relu(x @ weights.T) @ a / m**0.5)[:, None]
+
+    kernel = jax.jit(nt.empirical_ntk_fn(f, vmap_axes=0))
+    return lambda: kernel(X, None, W).block_until_ready()
+
+
+def kernels(n: int, d: int):
+    """NNGP kernel and NTK of Dense - ReLU - Dense, float32."""
+    _, _, kernel_fn = stax.serial(stax.Dense(1), stax.Relu(), stax.Dense(1))
+    X = unit_rows(n, d)
+    kernel = jax.jit(lambda x: kernel_fn(x, None, ("nngp", "ntk")))
+    return lambda: jax.block_until_ready(tuple(kernel(X)))
+
+
+def dual(name: str, n: int):
+    """NNGP kernel and NTK through ElementwiseNumerical of degree 25, float32."""
+    functions = {"softplus": jax.nn.softplus, "tanh": jax.numpy.tanh, "silu": jax.nn.silu}
+    layer = stax.ElementwiseNumerical(functions[name], deg=25)
+    _, _, kernel_fn = stax.serial(stax.Dense(1), layer, stax.Dense(1))
+    X = unit_rows(n, 16)
+    kernel = jax.jit(lambda x: kernel_fn(x, None, ("nngp", "ntk")))
+    return lambda: jax.block_until_ready(tuple(kernel(X)))
+
+
+def main() -> None:
+    case, repeats, *arguments = sys.argv[1], int(sys.argv[2]), *sys.argv[3:]
+    if case == "dual":
+        call = dual(arguments[0], int(arguments[1]))
+    else:
+        call = {"gram": gram, "kernels": kernels}[case](*(int(a) for a in arguments))
+    call()  # compiles
+    seconds = []
+    for _ in range(repeats):
+        began = time.perf_counter()
+        call()
+        seconds.append(time.perf_counter() - began)
+    print(json.dumps(seconds))
+
+
+if __name__ == "__main__":
+    main()
