@@ -264,7 +264,7 @@ def test_train_resumed_equals_uninterrupted(monkeypatch: pytest.MonkeyPatch) -> 
         (("--step-size", "fast"), "'--step-size': 'fast' is neither a number nor 'auto'"),
         (("--method", "adam"), "'--method'"),
         (("--method", "sgd"), "--method sgd needs --batch-size"),
-        (("--batch-size", "3"), "--batch-size is for --method sgd, not gd"),
+        (("--batch-size", "3"), "--batch-size is for --method sgd or event, not gd"),
         (("--method", "sgd", "--batch-size", "13"), "batch_size: at most the number of examples"),
         (("--method", "flow", "--dtype", "float32"), "--dtype float64"),
         (("--loss", "hinge"), "'--loss'"),
