@@ -105,6 +105,8 @@ def side_by_side(
         for name, call in sides:
             if name in slow and turn:
                 continue
+            # BLAS workers spin for a while after a product and would take a core from the next side.
+            time.sleep(0.1)
             began = time.perf_counter()
             call()
             seconds[name].append(time.perf_counter() - began)

@@ -44,11 +44,12 @@ def kernels(n: int, d: int):
 
 
 def dual(name: str, n: int):
-    """NNGP kernel and NTK through ElementwiseNumerical of degree 25, float32."""
+    """NNGP kernel and NTK through ElementwiseNumerical of degree 25, float64 as ours."""
+    jax.config.update("jax_enable_x64", True)
     functions = {"softplus": jax.nn.softplus, "tanh": jax.numpy.tanh, "silu": jax.nn.silu}
     layer = stax.ElementwiseNumerical(functions[name], deg=25)
     _, _, kernel_fn = stax.serial(stax.Dense(1), layer, stax.Dense(1))
-    X = unit_rows(n, 16)
+    X = jax.numpy.asarray(unit_rows(n, 16), jax.numpy.float64)
     kernel = jax.jit(lambda x: kernel_fn(x, None, ("nngp", "ntk")))
     return lambda: jax.block_until_ready(tuple(kernel(X)))
 
