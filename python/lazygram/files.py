@@ -7,7 +7,7 @@ import math
 import os
 import zipfile
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
@@ -108,8 +108,10 @@ def write_npz(path: str | os.PathLike[str], arrays: Mapping[str, Any]) -> None:
                 np.lib.format.write_array(handle, np.asanyarray(value), allow_pickle=False)
 
 
-def read_npz(path: str | os.PathLike[str]) -> dict[str, np.ndarray[Any, Any]]:
-    """Read all arrays of an .npz file, never unpickling anything.
+def read_npz(
+    path: str | os.PathLike[str], only: Collection[str] | None = None
+) -> dict[str, np.ndarray[Any, Any]]:
+    """Read the arrays of an .npz file, all or those named in `only`, never unpickling anything.
 
     Raises
     ------
@@ -125,6 +127,6 @@ def read_npz(path: str | os.PathLike[str]) -> dict[str, np.ndarray[Any, Any]]:
             if not isinstance(loaded, np.lib.npyio.NpzFile):
                 raise ValueError("it holds a single array (.npy), not named ones")
             with loaded as archive:
-                return {name: archive[name] for name in archive.files}
+                return {name: archive[name] for name in archive.files if only is None or name in only}
     except (ValueError, EOFError, NotImplementedError, zipfile.BadZipFile, zlib.error) as error:
         raise ValueError(f"{os.fspath(path)}: not a readable .npz file: {error}") from error

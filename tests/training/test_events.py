@@ -271,7 +271,7 @@ print(seen.memory, peak - before)
 """
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="ru_maxrss is in other units elsewhere")
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 def test_peak_memory_is_as_planned() -> None:
     output = subprocess.run(
         [sys.executable, "-c", MEMORY_SCRIPT], check=True, capture_output=True, text=True

@@ -19,8 +19,8 @@ constexpr std::int64_t kEdge =
 // Rows worked on at a time: their kernel values stay in the level-1 cache until they are written,
 // both ways, as whole cache lines.
 constexpr std::int64_t kBand = 16;
-constexpr std::int64_t kDiagonalBlock =
-    128;  // rows of a product on the diagonal: little is computed twice
+// Rows of a product on the diagonal: little is computed twice.
+constexpr std::int64_t kDiagonalBlock = 128;
 constexpr double kOverTwoPi = 0.15915494309189533577;
 
 template <typename T>

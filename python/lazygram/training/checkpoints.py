@@ -64,15 +64,16 @@ def save_checkpoint(path: str | os.PathLike[str], checkpoint: Checkpoint) -> Non
     write_npz(path, arrays)
 
 
-def load_checkpoint(path: str | os.PathLike[str], settings: dict[str, Any]) -> Checkpoint:
-    """Read a checkpoint and see that it belongs to a run with these settings.
+def load_checkpoint(path: str | os.PathLike[str], settings: dict[str, Any], steps: int) -> Checkpoint:
+    """Read a checkpoint and see that it belongs to a run with these settings, and not beyond `steps`.
 
     Raises
     ------
     FileNotFoundError
         No such file.
     ValueError
-        Not a checkpoint, or one of another run; the message names the first setting that differs.
+        Not a checkpoint, or one of another run (the message names the first setting that differs), or
+        already past `steps`.
     """
     arrays = read_npz(path)
     where = os.fspath(path)
@@ -87,6 +88,8 @@ def load_checkpoint(path: str | os.PathLike[str], settings: dict[str, Any]) -> C
                 f"resume: {where} belongs to another run: its {name} is "
                 f"{meta['settings'].get(name)!r}, here it is {value!r}"
             )
+    if meta["step"] > steps:
+        raise ValueError(f"steps: the checkpoint is already at step {meta['step']}")
     history = _with_prefix(arrays, "history/")
     return Checkpoint(
         meta["settings"],
@@ -110,7 +113,7 @@ def checkpoint_setting(path: str | os.PathLike[str], name: str) -> Any:
     ValueError
         Not a checkpoint.
     """
-    arrays = read_npz(path)
+    arrays = read_npz(path, only=("meta",))
     if "meta" not in arrays:
         raise ValueError(f"resume: {os.fspath(path)} is not a checkpoint of lazygram")
     return json.loads(str(arrays["meta"]))["settings"].get(name)

@@ -7,6 +7,7 @@ import os
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 import numpy as np
@@ -342,9 +343,7 @@ class _Trainer:
 
         step, weights = 0, None
         if resume is not None:
-            loaded = load_checkpoint(resume, self._settings())
-            if loaded.step > self.steps:
-                raise ValueError(f"steps: the checkpoint is already at step {loaded.step}")
+            loaded = load_checkpoint(resume, self._settings, self.steps)
             weights = (loaded.W, loaded.a)
             step = loaded.step
             self.elapsed_before = loaded.elapsed
@@ -379,9 +378,7 @@ class _Trainer:
         loaded = None
         if resume is not None:
             self.step_size = step_size or float(checkpoint_setting(resume, "step_size"))
-            loaded = load_checkpoint(resume, self._settings())
-            if loaded.step > self.steps:
-                raise ValueError(f"steps: the checkpoint is already at step {loaded.step}")
+            loaded = load_checkpoint(resume, self._settings, self.steps)
             self.elapsed_before = loaded.elapsed
             recorder.restore(loaded.history, None)
             reach = loaded.engine["reach"]
@@ -469,8 +466,9 @@ class _Trainer:
             raise ValueError("step_size: 'auto' found a zero Gram matrix; give a number")
         return 1.0 / (curvature * largest)
 
+    @cached_property
     def _settings(self) -> dict[str, Any]:
-        """What a checkpoint must agree with."""
+        """What a checkpoint must agree with; hashes the data, so it is made once."""
         return {
             "network": repr(self.network),
             "weights": fingerprint(self.network.source, self.network.signs)
@@ -626,7 +624,7 @@ class _Trainer:
         save_checkpoint(
             self.checkpoint,
             Checkpoint(
-                self._settings(),
+                self._settings,
                 self.state.step,
                 W,
                 a,
