@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "lazygram/isa.hpp"
+#include "lazygram/parallel.hpp"
 
 namespace check {
 
@@ -40,6 +41,12 @@ inline int run() {
   }
   std::printf("%zu passed, %d failed\n", cases().size() - failed, failed);
   return failed ? 1 : 0;
+}
+
+inline lazygram::RunOptions with_threads(int threads) {
+  lazygram::RunOptions options;
+  options.threads = threads;
+  return options;
 }
 
 // Runs body once at every instruction-set level of this machine.

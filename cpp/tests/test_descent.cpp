@@ -11,14 +11,9 @@
 #include "lazygram/error.hpp"
 
 using namespace lazygram;
+using check::with_threads;
 
 namespace {
-
-RunOptions with_threads(int threads) {
-  RunOptions options;
-  options.threads = threads;
-  return options;
-}
 
 template <typename T>
 struct Problem {

@@ -12,14 +12,9 @@
 #include "lazygram/gram.hpp"
 
 using namespace lazygram;
+using check::with_threads;
 
 namespace {
-
-RunOptions with_threads(int threads) {
-  RunOptions options;
-  options.threads = threads;
-  return options;
-}
 
 struct Patterns {
   std::int64_t rows, words, stride;

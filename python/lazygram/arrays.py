@@ -21,6 +21,7 @@ __all__ = [
     "Array",
     "Float64",
     "as_matrix",
+    "as_real_array",
     "as_vector",
     "check_nonnegative_int",
     "check_positive_float",
@@ -28,7 +29,16 @@ __all__ = [
 ]
 
 
-def _as_real(value: Any, name: str, dtype: npt.DTypeLike | None) -> Array:
+def as_real_array(value: Any, name: str) -> Array:
+    """`value` as an array of real numbers, dtype and shape as they are.
+
+    Raises
+    ------
+    TypeError
+        Not real numbers.
+    ValueError
+        Ragged.
+    """
     if not hasattr(value, "__array__") and hasattr(value, "__dlpack__"):
         value = np.from_dlpack(value)
     try:
@@ -37,6 +47,11 @@ def _as_real(value: Any, name: str, dtype: npt.DTypeLike | None) -> Array:
         raise ValueError(f"{name}: not a rectangular array of numbers ({error})") from None
     if array.dtype == object or array.dtype.kind not in "biuf":
         raise TypeError(f"{name}: real numbers are needed, got dtype {array.dtype}")
+    return array
+
+
+def _as_float(value: Any, name: str, dtype: npt.DTypeLike | None) -> Array:
+    array = as_real_array(value, name)
     if dtype is None:
         dtype = array.dtype if array.dtype in (np.float32, np.float64) else np.float64
     if array.dtype != dtype:
@@ -82,7 +97,7 @@ def as_matrix(
     ValueError
         Wrong number of dimensions or columns, empty, non-finite, or a zero row where none is allowed.
     """
-    array = _as_real(value, name, dtype)
+    array = _as_float(value, name, dtype)
     if array.ndim != 2:
         raise ValueError(f"{name}: a 2-D array (examples x features) is needed, got shape {array.shape}")
     if array.size == 0:
@@ -109,7 +124,7 @@ def as_vector(
     ValueError
         Wrong shape or length, empty or non-finite.
     """
-    array = _as_real(value, name, dtype)
+    array = _as_float(value, name, dtype)
     if array.ndim == 2 and array.shape[1] == 1:
         array = array[:, 0]
     if array.ndim != 1:

@@ -20,7 +20,7 @@ import numpy.typing as npt
 
 from lazygram import _core
 from lazygram.activations import Activation, Function, get_activation
-from lazygram.arrays import Array, Float64
+from lazygram.arrays import Array, Float64, as_real_array
 from lazygram.expectations.hermite import Coefficients
 from lazygram.expectations.interpolation import interpolated, many_coefficients
 from lazygram.expectations.tables import DualTable, make_table
@@ -48,16 +48,6 @@ class _Problem(NamedTuple):
     var2: Array
     out: Array
     threads: int
-
-
-def _real_array(value: Any, name: str) -> Array:
-    try:
-        array = np.asarray(value)
-    except ValueError as error:
-        raise ValueError(f"{name}: not a rectangular array of numbers ({error})") from None
-    if array.dtype == object or array.dtype.kind not in "biuf":
-        raise TypeError(f"{name}: real numbers are needed, got dtype {array.dtype}")
-    return array
 
 
 def _common_dtype(K: Array, *others: Array) -> np.dtype[Any]:
@@ -364,7 +354,7 @@ def dual(
         raise ValueError(f"derivative: must be 0 or 1, got {derivative!r}")
     if derivative == 1 and not chosen.differentiable:
         raise ValueError(f"derivative: {chosen.name} is not differentiable, its derivative has no dual")
-    arrays = [_real_array(a, name) for a, name in ((K, "K"), (var1, "var1"), (var2, "var2"))]
+    arrays = [as_real_array(a, name) for a, name in ((K, "K"), (var1, "var1"), (var2, "var2"))]
     dtype = _common_dtype(*arrays)
     with np.errstate(over="ignore"):
         k, p, q = (a.astype(dtype, copy=False) for a in arrays)
