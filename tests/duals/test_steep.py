@@ -1,7 +1,8 @@
 """Large standard deviations: table-made duals against a fine two-dimensional trapezoidal rule in NumPy.
 
-The rule is the direct reference of the symmetric frame u = su (c x + s y), v = sv (c x - s y); its error falls like
-exp(-2 pi d / (h max(su, sv))), d the distance of phi's nearest complex singularity, below 1e-15 for the steps here.
+The rule is the direct reference of the symmetric frame u = su (c x + s y), v = sv (c x - s y). Its error
+falls like exp(-2 pi d / (h max(su, sv))), d the distance of phi's nearest complex singularity:
+below 1e-14 here.
 """
 
 from __future__ import annotations
