@@ -1,6 +1,7 @@
 // Tile scheduler: every tile once, exceptions and interruption carried out, results independent of
 // threads.
 #include <atomic>
+#include <chrono>
 #include <stdexcept>
 #include <thread>
 #include <vector>
@@ -11,6 +12,7 @@
 #include "lazygram/parallel.hpp"
 
 using namespace lazygram;
+using std::chrono::milliseconds;
 
 TEST(every_tile_runs_once) {
   for (int threads : {1, 2, 3, 8}) {
@@ -34,10 +36,17 @@ TEST(exceptions_leave_the_threads) {
     RunOptions options;
     options.threads = threads;
     std::atomic<int> runs{0};
+    std::atomic<bool> thrown{false};
     CHECK_THROWS(parallel_tiles(100000, options,
                                 [&](std::int64_t tile, int) {
                                   ++runs;
-                                  if (tile == 5) throw std::out_of_range("tile 5");
+                                  if (tile == 5) {
+                                    thrown = true;
+                                    throw std::out_of_range("tile 5");
+                                  }
+                                  // Unwinding takes time: the other threads must not be able to
+                                  // finish all tiles meanwhile.
+                                  if (thrown) std::this_thread::sleep_for(milliseconds(1));
                                 }),
                  std::out_of_range);
     CHECK(runs < 100000);
@@ -51,12 +60,16 @@ TEST(poll_can_interrupt) {
     options.poll_interval = 0.0;
     std::atomic<int> runs{0};
     options.poll = [&](std::int64_t done, std::int64_t total) {
-      CHECK(total == 10000000 && done >= 0 && done <= total);
+      CHECK(total == 100000 && done >= 0 && done <= total);
       return done > 10;
     };
-    CHECK_THROWS(parallel_tiles(10000000, options, [&](std::int64_t, int) { ++runs; }),
+    CHECK_THROWS(parallel_tiles(100000, options,
+                                [&](std::int64_t, int) {
+                                  // The polling thread may wait for a processor meanwhile.
+                                  if (++runs > 1000) std::this_thread::sleep_for(milliseconds(1));
+                                }),
                  Interrupted);
-    CHECK(runs < 10000000);
+    CHECK(runs < 100000);
   }
 }
 
