@@ -1,8 +1,14 @@
 """Published figures, tables and claims, each one command: ``lazygram reproduce ID``.
 
+    registry    finds experiments, imports them when they are used
     base        what an experiment is: presets, run, expected numbers with bands, figure, files
     parts       finished parts of a run, for going on after an interruption
-    registry    finds experiments, imports them when they are used
+    settings    settings from the command line
+    task        one experiment to run, with its settings and folder
+    records     what a run left in its folder, and whether it is still valid
+    runner      runs tasks: what is finished already, in which order
+    pool        processes for that, side by side
+    report      one HTML file about everything in a folder
 
 An experiment is a module here that defines an :class:`~lazygram.experiments.base.Experiment`, with its
 expected numbers in a module of their own, and one line in the table below.
@@ -24,7 +30,8 @@ REGISTRY = Registry(
         # Saddle points: thesis chapter 7
         # Deep ReLU networks: Zou et al.
         # Landscape: essay
-    }
+    },
+    package=__name__,
 )
 
 
