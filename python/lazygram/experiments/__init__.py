@@ -23,6 +23,10 @@ REGISTRY = Registry(
     {
         # Two-layer networks: thesis chapter 2, lecture notes
         "fig2.1": "fig2_1",
+        "lemma2": "lemma2",
+        "thm2": "thm2",
+        "lazy": "lazy",
+        "predictor": "predictor",
         # Deep networks: thesis chapter 3
         # Balance of layers, matrix factorisation: thesis chapter 4
         # Convolutional filters: thesis chapter 5
