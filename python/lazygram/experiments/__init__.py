@@ -27,6 +27,7 @@ REGISTRY = Registry(
         "thm2": "thm2",
         "lazy": "lazy",
         "predictor": "predictor",
+        "lecture": "lecture",
         # Deep networks: thesis chapter 3
         # Balance of layers, matrix factorisation: thesis chapter 4
         # Convolutional filters: thesis chapter 5
@@ -34,6 +35,7 @@ REGISTRY = Registry(
         # Saddle points: thesis chapter 7
         # Deep ReLU networks: Zou et al.
         # Landscape: essay
+        "essay.gradient": "essay_gradient",
     },
     package=__name__,
 )

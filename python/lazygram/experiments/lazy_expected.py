@@ -7,8 +7,8 @@ the indicator of ``w_r . x_i >= 0``. It follows that
 - all neurons together move by ``|W - W(0)|_F^2 = alpha^T H_inf alpha = (y - u(0))^T alpha`` at every width;
 - pre-activation j of neuron r is pushed by ``m^{-1/2} q``, q = ``a_r sum_{i != j} alpha_i x_i . x_j 1_ri``,
   and while it is positive by ``m^{-1/2} p`` more, p = ``a_r alpha_j``. Its density at 0 is
-  ``1 / sqrt(2 pi)``, so the share that ends on the other side is ``m^{-1/2} / sqrt(2 pi)`` times the mean over
-  j and r of the sum of
+  ``1 / sqrt(2 pi)``, so the share that ends on the other side is ``m^{-1/2} / sqrt(2 pi)`` times the mean
+  over j and r of the sum of
 
       start above, p + q < 0:   |p + q|,  times |p + q| / |p| if q > 0
       start below, q > 0:       q,        times q / |p|       if p + q < 0
