@@ -190,9 +190,13 @@ def _gaussian(b: Backend, parameters: Parameters) -> tuple[Function, Function]:
 
 
 def _gelu(b: Backend, _: Parameters) -> tuple[Function, Function]:
-    ndtr, xp = b.special("ndtr"), b.xp
+    erfc, xp = b.special("erfc"), b.xp
     density = 1.0 / math.sqrt(2.0 * math.pi)
-    return lambda x: x * ndtr(x), lambda x: ndtr(x) + x * (density * xp.exp(-0.5 * x * x))
+
+    def normal_cdf(x: Any) -> Any:
+        return 0.5 * erfc(-math.sqrt(0.5) * x)  # PyTorch's ndtr cancels in the left tail
+
+    return lambda x: x * normal_cdf(x), lambda x: normal_cdf(x) + x * (density * xp.exp(-0.5 * x * x))
 
 
 def _softplus(b: Backend, parameters: Parameters) -> tuple[Function, Function]:

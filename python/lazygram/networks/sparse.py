@@ -328,7 +328,8 @@ def _derivatives(b: Backend, sharing: _Sharing, delta: Any, x: Any) -> Iterable[
     rows, columns = sharing.shape
     block = max(1, _BLOCK // (rows * columns))
     for begin in range(0, x.shape[0], block):
-        p, z = delta[begin : begin + block, :], x[begin : begin + block, :]
+        rows_of_block = slice(begin, min(begin + block, x.shape[0]))
+        p, z = delta[rows_of_block, :], x[rows_of_block, :]
         k = p.shape[0]
         yield sharing.collect(b.xp.reshape(p, (k, rows, 1)) * b.xp.reshape(z, (k, 1, columns)))
 
