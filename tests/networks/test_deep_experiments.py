@@ -79,7 +79,7 @@ def zou_run(width: int, data: tuple[np.ndarray, np.ndarray], **options: Any) -> 
 
 
 def test_deep_relu_reaches_zero_training_error(separated: tuple[np.ndarray, np.ndarray]) -> None:
-    """Zou et al., Theorem 3.8, with cross-entropy: wider means less movement, fewer changes of activations."""
+    """Zou et al., Theorem 3.8, with cross-entropy: wider means less movement, fewer changed signs."""
     runs = {width: zou_run(width, separated, loss="logistic", record_every=10) for width in (64, 256)}
     for run in runs.values():
         assert run.summary["stopped"] == "tolerance"
