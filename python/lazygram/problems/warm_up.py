@@ -35,7 +35,7 @@ class ThinBand:
 class FarStart:
     """The saddle of :class:`ThinBand` behind a long slope, on which x_2 halves in each step.
 
-    ``-4 x_1 + x_2^2 - 23/6`` for ``x_1 < -2``, ``x_1^2 - x_2^2`` for ``x_1 > -1``, and between them a connector
+    ``-4 x_1 + x_2^2 - 23/6`` for ``x_1 < -2``, ``x_1^2 - x_2^2`` for ``x_1 > -1``, between them a connector
     that makes f twice continuously differentiable. The text prints no ``-23/6``; without it the branches
     differ by so much that a connector would have to fall more steeply than both. On the slope a step of
     size 1/4 adds 1 to x_1 and halves x_2.
