@@ -97,7 +97,7 @@ def test_finished_parts_are_kept_and_others_computed(tmp_path: Path) -> None:
     fresh = run(TINY)
     for name, values in fresh.arrays.items():
         np.testing.assert_array_equal(result.arrays[name], values)
-    assert any("Taken from an earlier" in note and "32 (seed 0)" in note for note in result.notes)
+    assert any("Taken from an earlier" in note and "width-32-seed-0" in note for note in result.notes)
 
     # Other settings do not take these parts, a damaged part is computed again.
     seen.clear()
