@@ -159,7 +159,9 @@ def as_stack(value: Any, name: str, *shape: int | None) -> Float64:
     """
     array = _as_float(value, name, np.float64)
     last = array.shape[array.ndim - len(shape) :] if array.ndim >= len(shape) else ()
-    if len(last) != len(shape) or any(want not in (None, have) for want, have in zip(shape, last, strict=True)):
+    if len(last) != len(shape) or any(
+        want not in (None, have) for want, have in zip(shape, last, strict=True)
+    ):
         wanted = ", ".join("any" if want is None else str(want) for want in shape)
         raise ValueError(f"{name}: last axes ({wanted}) are needed, got shape {array.shape}")
     if array.size == 0:

@@ -23,9 +23,10 @@ def load_images(
     Parameters
     ----------
     source : str or path-like
-        ``"digits"`` (scikit-learn's 1797 images of 8 x 8), an IDX file of unsigned bytes and three
-        axes, or a folder that holds ``train-images-idx3-ubyte`` (names with a dot and gzipped files
-        are found too). Labels are not needed.
+        ``"digits"`` (scikit-learn's 1797 images of 8 x 8), ``"mnist-idx:PATH"`` or just the path: an
+        IDX file of unsigned bytes with three axes, or a folder that holds
+        ``train-images-idx3-ubyte`` (names with a dot and gzipped files are found too). Labels are
+        not needed.
     n : int, optional
         Only the first `n` images.
 
@@ -50,7 +51,7 @@ def load_images(
         pool = digits_pool()
         images, largest, name = pool.X.reshape(-1, 8, 8), 16.0, "scikit-learn digits"
     else:
-        place = Path(source)
+        place = Path(os.fspath(source).removeprefix("mnist-idx:"))
         if place.is_dir():
             place = find_idx(place, "train-images", 3)
         images, largest, name = read_idx(place), 255.0, f"IDX images of {place.resolve().parent.name}"

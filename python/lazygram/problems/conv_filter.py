@@ -1,4 +1,4 @@
-"""One convolutional filter under any input law: model, gradients and their identities, descent, SGD.
+"""One convolutional filter under any input law: model, gradients and their identities, SGD.
 
 Model (Du, thesis 2019, chapter 6). An input is k patches Z_1..Z_k of R^p, here the rows of an array
 (k, p);
@@ -8,6 +8,7 @@ Model (Du, thesis 2019, chapter 6). An input is k patches Z_1..Z_k of R^p, here 
 All arrays of filters and inputs may carry leading axes, one entry per run. Laws to draw inputs from are
 in :mod:`lazygram.problems.filter_inputs`, the constants and step sizes of the theorems in
 :mod:`lazygram.problems.filter_theory`, patches of images in :mod:`lazygram.problems.image_patches`.
+Descent on a gradient that is known exactly is :func:`lazygram.optimizers.gradient_descent`.
 
 Where the thesis prints something else: in its proof of Theorem 6.2 the second term of the gradient
 has the wrong sign and lacks ZZ'.
@@ -15,23 +16,22 @@ has the wrong sign and lacks ZZ'.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
 
-from lazygram.arrays import Float64, as_stack, check_nonnegative_int, check_positive_float, check_positive_int
+from lazygram.arrays import Float64, as_stack, check_positive_float, check_positive_int
 from lazygram.problems.filter_inputs import FilterInputs, RegionMoments
 from lazygram.problems.gaussian_cnn import angle_between
 
 __all__ = [
+    "cut_batches",
     "filter_angle",
     "gaussian_gradient",
-    "gradient_descent",
     "gradient_from_moments",
-    "minibatches",
-    "predict",
     "population_gradient",
+    "predict",
     "region_means",
     "sample_gradients",
     "sample_moments",
@@ -192,48 +192,7 @@ def gaussian_gradient(w: Any, w_star: Any) -> Float64:
     return np.asarray(w / 2 - ((np.pi - phi) * w_star + ratio * np.sin(phi) * w) / (2 * np.pi))
 
 
-def gradient_descent(
-    gradient: Callable[[Float64], Float64],
-    w: Any,
-    step_size: float | Callable[[int, Float64], float],
-    steps: int,
-) -> Float64:
-    """Gradient descent ``w <- w - eta_t gradient(w)`` with all iterates kept.
-
-    Parameters
-    ----------
-    gradient : callable
-        Of the filters, shape (..., p).
-    w : array_like, shape (..., p)
-        Start.
-    step_size : float or callable
-        eta, or ``(t, w) -> eta_t``, as for the step sizes of Theorem 6.2.
-    steps : int
-        Number of steps.
-
-    Returns
-    -------
-    ndarray of float64, shape (steps + 1, ..., p)
-
-    Raises
-    ------
-    TypeError, ValueError
-        If an argument does not fit.
-    """
-    w = as_stack(w, "w", None)
-    steps = check_nonnegative_int(steps, "steps")
-    if not callable(step_size):
-        step_size = check_positive_float(step_size, "step_size")
-    iterates = np.empty((steps + 1, *w.shape))
-    iterates[0] = w
-    for t in range(steps):
-        eta = step_size(t, w) if callable(step_size) else step_size
-        w = w - eta * gradient(w)
-        iterates[t + 1] = w
-    return iterates
-
-
-def minibatches(Z: Float64, batch_size: int) -> Iterator[Float64]:
+def cut_batches(Z: Float64, batch_size: int) -> Iterator[Float64]:
     """Cut inputs of shape (..., n, k, p) into batches along n, in order; the last may be smaller."""
     batch_size = check_positive_int(batch_size, "batch_size")
     for start in range(0, Z.shape[-3], batch_size):
@@ -268,4 +227,4 @@ def sgd_pass(w: Any, w_star: Any, batches: Iterable[Float64], step_size: float) 
         weight = np.where(hidden > 0, error[..., None], 0.0) / (size * patches)
         flat = Z.reshape(*Z.shape[:-3], size * patches, Z.shape[-1])
         w = w - step_size * (weight.reshape(*w.shape[:-1], 1, size * patches) @ flat)[..., 0, :]
-    return w
+    return np.asarray(w)

@@ -64,9 +64,7 @@ class RegionMoments:
 
     def eigenvalues(self, which: str = "both") -> Float64:
         """Distinct eigenvalues of E Z++ Z++' ("both") or E Z+- Z+-' ("first"), ascending."""
-        plane, across = (
-            (self.both, self.both_across) if which == "both" else (self.first, self.first_across)
-        )
+        plane, across = (self.both, self.both_across) if which == "both" else (self.first, self.first_across)
         values = np.linalg.eigvalsh(plane)
         return np.sort(values if across is None else np.append(values, across))
 
@@ -127,9 +125,7 @@ def _truncated_sample(
     return np.asarray(np.clip(angle, -half_width, half_width))
 
 
-def _pieces(
-    edges: Sequence[float], low: float, high: float, count: int = _NODES
-) -> tuple[Float64, Float64]:
+def _pieces(edges: Sequence[float], low: float, high: float, count: int = _NODES) -> tuple[Float64, Float64]:
     """Nodes and weights on [low, high], split at `edges`, `count` to a piece.
 
     Each piece is mapped by (1 - cos) / 2, which makes square roots at its ends smooth.
@@ -145,8 +141,10 @@ def _pieces(
 def _unit_across(direction: Float64, rng: np.random.Generator) -> Float64:
     """Unit vectors, uniform among those orthogonal to the unit vectors `direction`, shape (..., p)."""
     u = rng.standard_normal(direction.shape)
-    u -= (u * direction).sum(axis=-1, keepdims=True) * direction
-    return np.asarray(u / np.linalg.norm(u, axis=-1, keepdims=True))
+    for _ in range(2):  # a vector almost along the direction keeps a rest of it after one projection
+        u -= (u * direction).sum(axis=-1, keepdims=True) * direction
+        u /= np.linalg.norm(u, axis=-1, keepdims=True)
+    return u
 
 
 @dataclass(frozen=True)

@@ -57,8 +57,11 @@ class SampleTerms(NamedTuple):
 def _sine_excess(x: Float64) -> Float64:
     """sin x - x cos x for 0 <= x <= pi, with full relative accuracy near 0, where it is x^3 / 3."""
     square = x * x
-    series = x * square / 3 * (1 - square / 10 * (1 - square / 28 * (1 - square / 54 * (1 - square / 88))))
-    return np.where(x < 0.25, series, np.sin(x) - x * np.cos(x))
+    series: Float64 = (
+        x * square / 3 * (1 - square / 10 * (1 - square / 28 * (1 - square / 54 * (1 - square / 88))))
+    )
+    full = np.sin(x) - x * np.cos(x)
+    return np.asarray(np.where(x < 0.25, series, full), dtype=np.float64)
 
 
 def correlation(phi: Any) -> Float64:
@@ -73,7 +76,7 @@ def correlation(phi: Any) -> Float64:
 def correlation_gap(phi: Any) -> Float64:
     """pi - g(phi), without cancellation at small angles, where it is ``pi phi^2 / 2``."""
     phi = np.asarray(phi, dtype=np.float64)
-    return 2 * np.pi * np.sin(phi / 2) ** 2 - _sine_excess(phi)
+    return np.asarray(2 * np.pi * np.sin(phi / 2) ** 2 - _sine_excess(phi))
 
 
 def angle_between(v: Float64, w: Float64) -> Float64:
@@ -186,12 +189,12 @@ class GaussianCNN:
     @property
     def p(self) -> int:
         """Length of a patch."""
-        return self.w_star.shape[-1]
+        return int(self.w_star.shape[-1])
 
     @property
     def k(self) -> int:
         """Number of patches."""
-        return self.a_star.shape[-1]
+        return int(self.a_star.shape[-1])
 
     @property
     def ratio(self) -> Float64:
@@ -270,9 +273,9 @@ class GaussianCNN:
         off_own = sums**2 - (a**2).sum(axis=-1)
         off_cross = sums * self.total - overlap
         ratio = self.filter_norm / norm
-        along = (a**2).sum(axis=-1) / 2 + (
-            off_own - ratio * (np.sin(phi) * overlap + off_cross)
-        ) / (2 * np.pi)
+        along = (a**2).sum(axis=-1) / 2 + (off_own - ratio * (np.sin(phi) * overlap + off_cross)) / (
+            2 * np.pi
+        )
         towards = overlap * (np.pi - phi) / (2 * np.pi)
         by_filter = along[..., None] * w - towards[..., None] * self.w_star
         by_output = norm[..., None] * self._gradients(w, norm[..., None] * a, phi).output
@@ -368,9 +371,7 @@ class GaussianCNN:
         across = ((self.a_star - self.total[..., None] / self.k) ** 2).sum(axis=-1)
         return np.asarray(along), np.asarray(across)
 
-    def descend(
-        self, v: Any, a: Any, step_size: float, steps: int, *, record_every: int = 1
-    ) -> Descent:
+    def descend(self, v: Any, a: Any, step_size: float, steps: int, *, record_every: int = 1) -> Descent:
         """Algorithm 1: gradient descent on the population loss, v and a updated at once.
 
         Parameters

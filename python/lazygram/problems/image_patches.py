@@ -44,7 +44,9 @@ def image_patches(images: Any, size: int) -> Float64:
     return windows.reshape(n, -1, size * size)
 
 
-def gabor_filter(size: int, *, wavelength: float = 4.0, angle: float = math.pi / 4, scale: float = 2.0) -> Float64:
+def gabor_filter(
+    size: int, *, wavelength: float = 4.0, angle: float = math.pi / 4, scale: float = 2.0
+) -> Float64:
     """Gabor filter ``exp(-(x^2 + y^2) / (2 s^2)) cos(2 pi x' / lambda)``, ``x' = x cos t + y sin t``.
 
     Parameters
