@@ -7,6 +7,7 @@ import pytest
 
 from lazygram.arrays import (
     as_matrix,
+    as_stack,
     as_vector,
     check_nonnegative_int,
     check_positive_float,
@@ -130,6 +131,20 @@ def test_bad_vectors(value: object, kind: type[Exception], text: str) -> None:
 
 def test_single_column_is_a_vector() -> None:
     np.testing.assert_array_equal(as_vector([[1], [2]], "y"), [1.0, 2.0])
+
+
+def test_stacks_of_runs() -> None:
+    assert as_stack([[1, 2], [3, 4]], "v", 2).dtype == np.float64
+    assert as_stack(np.ones((3, 4, 2), np.float32), "Z", None, 2).shape == (3, 4, 2)
+    for bad, shape, text in (
+        (np.ones((3, 2)), (3,), r"v: last axes \(3\) are needed, got shape \(3, 2\)"),
+        (np.ones(2), (None, 2), r"v: last axes \(any, 2\) are needed, got shape \(2,\)"),
+        (1.0, (None,), r"v: last axes \(any\) are needed, got shape \(\)"),
+        (np.ones((0, 2)), (2,), "v: is empty"),
+        ([1.0, np.inf], (2,), r"v: entry \(1,\) is inf"),
+    ):
+        with pytest.raises(ValueError, match=text):
+            as_stack(bad, "v", *shape)
 
 
 def test_integers() -> None:

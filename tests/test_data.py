@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from lazygram.data import Dataset, load_dataset, parallel_rows, read_idx, synthetic
+from lazygram.data import Dataset, load_dataset, load_images, parallel_rows, read_idx, synthetic
 
 
 def table(tmp_path: Path, X: Any, y: Any, name: str = "points.npz", **more: Any) -> Path:
@@ -521,3 +521,26 @@ def test_bad_mnist_folders(tmp_path: Path) -> None:
     (folder / "t10k-labels-idx1-ubyte").unlink()
     with pytest.raises(FileNotFoundError, match="t10k-labels-idx1-ubyte"):
         load_dataset(spec)
+
+
+def test_images(tmp_path: Path) -> None:
+    """Bytes from a file or a folder become numbers in [0, 1]; labels are not looked for."""
+    expected = mnist_folder(tmp_path / "m", zipped=True)
+    (tmp_path / "m" / "train-labels-idx1-ubyte.gz").unlink()
+    folder, file = tmp_path / "m", tmp_path / "m" / "train-images-idx3-ubyte.gz"
+    for source in (folder, file, f"mnist-idx:{folder}"):
+        images, name = load_images(source)
+        np.testing.assert_array_equal(images * 255, expected)
+        assert name == "IDX images of m"
+    assert load_images(folder, n=3)[0].shape == (3, 4, 5)
+    images, name = load_images("digits")
+    assert images.shape == (1797, 8, 8)
+    assert (images.min(), images.max()) == (0.0, 1.0)
+    assert "digits" in name
+    with pytest.raises(ValueError, match="n: 99 images wanted, .* has 20"):
+        load_images(folder, n=99)
+    with pytest.raises(FileNotFoundError, match=r"has none of train-images-idx3-ubyte"):
+        load_images(tmp_path)
+    (tmp_path / "labels").write_bytes(idx_bytes(np.arange(4)))
+    with pytest.raises(ValueError, match=r"labels: images are bytes with three axes, this is uint8 of shape"):
+        load_images(tmp_path / "labels")

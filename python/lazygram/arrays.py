@@ -22,6 +22,7 @@ __all__ = [
     "Float64",
     "as_matrix",
     "as_real_array",
+    "as_stack",
     "as_vector",
     "check_nonnegative_int",
     "check_positive_float",
@@ -135,6 +136,38 @@ def as_vector(
         raise ValueError(f"{name}: length {length} is needed, got {array.shape[0]}")
     _check_finite(array, name)
     return np.ascontiguousarray(array)
+
+
+def as_stack(value: Any, name: str, *shape: int | None) -> Float64:
+    """Checked float64 array whose last axes have the given lengths, after any number of leading axes.
+
+    Parameters
+    ----------
+    value : array_like
+        Input; the leading axes count independent runs.
+    name : str
+        How error messages call it.
+    *shape : int or None
+        Lengths of the last axes; None is any length but 0.
+
+    Raises
+    ------
+    TypeError
+        Not real numbers.
+    ValueError
+        Too few axes, another length, empty or non-finite.
+    """
+    array = _as_float(value, name, np.float64)
+    last = array.shape[array.ndim - len(shape) :] if array.ndim >= len(shape) else ()
+    if len(last) != len(shape) or any(
+        want not in (None, have) for want, have in zip(shape, last, strict=True)
+    ):
+        wanted = ", ".join("any" if want is None else str(want) for want in shape)
+        raise ValueError(f"{name}: last axes ({wanted}) are needed, got shape {array.shape}")
+    if array.size == 0:
+        raise ValueError(f"{name}: is empty, shape {array.shape}")
+    _check_finite(array, name)
+    return array
 
 
 def check_nonnegative_int(value: Any, name: str, *, limit: int = 2**63) -> int:

@@ -10,10 +10,13 @@
         |
         Dataset(X, y, X_test, y_test, name, description)
 
+images.py gives images of digits or an IDX file without labels, for filters over their patches.
+
 Nothing is downloaded and nothing is unpickled; scikit-learn is imported only for its digits.
 """
 
 from lazygram.data.idx import read_idx
+from lazygram.data.images import load_images
 from lazygram.data.load import SOURCES, load_dataset
 from lazygram.data.pool import Dataset
 from lazygram.data.prepare import TASKS, parallel_rows
@@ -24,6 +27,7 @@ __all__ = [
     "TASKS",
     "Dataset",
     "load_dataset",
+    "load_images",
     "parallel_rows",
     "read_idx",
     "synthetic",

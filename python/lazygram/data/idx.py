@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from lazygram.data.pool import Pool
 
-__all__ = ["mnist_pool", "read_idx"]
+__all__ = ["find_idx", "mnist_pool", "read_idx"]
 
 _CHUNK = 1 << 24  # bytes read at once
 # Third byte of the magic number; IDX numbers are big-endian.
@@ -152,13 +152,25 @@ def _find(place: Path, stem: str, axes: int) -> Path | None:
     return next((path for path in found if path.is_file()), None)
 
 
+def find_idx(place: Path, stem: str, axes: int) -> Path:
+    """Find a file of a folder under one of its names.
+
+    Raises
+    ------
+    FileNotFoundError
+        If it has none of them; the message lists them.
+    """
+    path = _find(place, stem, axes)
+    if path is None:
+        raise FileNotFoundError(f"{place}: has none of {', '.join(_names(stem, axes))}")
+    return path
+
+
 def _part(place: Path, part: str) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
     """Read images (as rows of pixels) and labels of one part, "train" or "t10k"."""
     found = []
     for stem, axes in ((f"{part}-images", 3), (f"{part}-labels", 1)):
-        path = _find(place, stem, axes)
-        if path is None:
-            raise FileNotFoundError(f"{place}: has none of {', '.join(_names(stem, axes))}")
+        path = find_idx(place, stem, axes)
         array = read_idx(path)
         if array.ndim != axes:
             raise ValueError(f"{path}: has {array.ndim} axes, expected {axes}")
