@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import numpy as np
@@ -18,7 +19,7 @@ from lazygram.data import separated_sphere, separation
 
 def network(widths, d, rng):  # type: ignore[no-untyped-def]
     sizes = [d, *widths]
-    pairs = zip(sizes[:-1], sizes[1:], strict=True)
+    pairs = itertools.pairwise(sizes)
     W = [rng.standard_normal((before, after)) * math.sqrt(2 / after) for before, after in pairs]
     return W, np.repeat([1.0, -1.0], widths[-1] // 2)
 
