@@ -1,0 +1,248 @@
+"""Array libraries of the deep networks: what NumPy, PyTorch, CuPy and others do differently, in one place.
+
+NumPy needs nothing but itself; every other library is spoken to through array-api-compat, imported when such
+an array turns up. Arrays stay in the namespace, on the device and of the dtype of the network.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from lazygram.arrays import Array, as_matrix, as_real_array
+
+__all__ = ["Backend", "Buffers", "backend_of", "check_dtype", "get_backend"]
+
+# Elementwise passes go over this many numbers at a time: few enough for temporaries to stay in cache.
+_BLOCK = 1 << 15
+
+
+class Backend:
+    """A namespace, a device and a dtype, and the operations that depend on them."""
+
+    def __init__(self, xp: Any, dtype: np.dtype[Any], device: Any = None) -> None:
+        self.xp = xp
+        self.dtype = dtype
+        self.is_numpy = xp is np
+        self.native_dtype = dtype if self.is_numpy else getattr(xp, dtype.name)
+        self.device = device
+        module = "numpy" if self.is_numpy else xp.__name__
+        self.name = module.removeprefix("array_api_compat.").split(".")[0]
+        self.has_out = self.name in ("numpy", "cupy", "torch")
+
+    def owns(self, value: Any) -> bool:
+        """Whether `value` is an array of this namespace."""
+        if self.is_numpy:
+            return isinstance(value, np.ndarray)
+        compat = _compat()
+        return compat.is_array_api_obj(value) and compat.array_namespace(value) is self.xp
+
+    def asarray(self, values: Any) -> Any:
+        """`values` (NumPy, or of this namespace) with the device and dtype of this backend."""
+        if self.is_numpy:
+            return np.asarray(values, dtype=self.dtype)
+        if isinstance(values, np.ndarray):
+            values = np.array(values)  # own memory: some libraries share it, and refuse it when read-only
+        return self.xp.asarray(values, dtype=self.native_dtype, device=self.device)
+
+    def indices(self, values: Array) -> Any:
+        """A NumPy array of integers as indices of this namespace."""
+        if self.is_numpy:
+            return values.astype(np.intp)
+        return self.xp.asarray(np.array(values, dtype=np.int64), device=self.device)
+
+    def to_numpy(self, array: Any) -> Array:
+        """`array` on the host, as a NumPy array; it may share memory."""
+        if isinstance(array, np.ndarray):
+            return array
+        for method in ("detach", "cpu"):  # PyTorch
+            if hasattr(array, method):
+                array = getattr(array, method)()
+        if self.name == "cupy":
+            array = array.get()
+        return as_real_array(array, "array")
+
+    def matrix(self, value: Any, name: str, columns: int) -> Any:
+        """Checked matrix of examples; an array of this namespace never leaves its device."""
+        if self.is_numpy or not self.owns(value):
+            # NumPy in between: everything with the array protocol or DLPack is accepted.
+            host = value if self.is_numpy else self.to_numpy(value) if hasattr(value, "detach") else value
+            return self.asarray(as_matrix(host, name, dtype=self.dtype, columns=columns))
+        xp = self.xp
+        if not (xp.isdtype(value.dtype, "real floating") or xp.isdtype(value.dtype, "integral")):
+            raise TypeError(f"{name}: real numbers are needed, got dtype {value.dtype}")
+        if value.ndim != 2:
+            raise ValueError(f"{name}: a 2-D array (examples x features) is needed, got shape {value.shape}")
+        if 0 in value.shape:
+            raise ValueError(f"{name}: is empty, shape {tuple(value.shape)}")
+        if value.shape[1] != columns:
+            raise ValueError(f"{name}: {columns} columns are needed, got {value.shape[1]}")
+        array = self.asarray(value)
+        if not bool(xp.all(xp.isfinite(array))):
+            raise ValueError(f"{name}: all entries must be finite")
+        return array
+
+    def zeros(self, shape: tuple[int, ...]) -> Any:
+        """Zeros of this dtype and device."""
+        if self.is_numpy:
+            return np.zeros(shape, self.dtype)
+        return self.xp.zeros(shape, dtype=self.native_dtype, device=self.device)
+
+    def cast(self, array: Any) -> Any:
+        """A boolean or numeric array in this dtype."""
+        if self.is_numpy:
+            return array.astype(self.dtype)
+        return self.xp.astype(array, self.native_dtype)
+
+    def concat(self, arrays: Sequence[Any], axis: int) -> Any:
+        """Arrays one after the other."""
+        return (np.concatenate if self.is_numpy else self.xp.concat)(arrays, axis=axis)
+
+    def permute(self, array: Any, axes: tuple[int, ...]) -> Any:
+        """Axes in another order, a view where the library has views."""
+        return np.transpose(array, axes) if self.is_numpy else self.xp.permute_dims(array, axes)
+
+    def matmul(self, a: Any, b: Any, out: Any = None) -> Any:
+        """Matrix product, into `out` where one is given."""
+        if out is None:
+            return self.xp.matmul(a, b)
+        return self.xp.matmul(a, b, out=out)
+
+    def rowwise(self, function: Callable[..., Any], *arrays: Any, out: Any = None) -> Any:
+        """`function`, which acts entry by entry, of arrays of one shape.
+
+        NumPy evaluates an expression one full pass per operation; here it goes over blocks of rows that stay
+        in cache, so that memory is read and written once.
+        """
+        first = arrays[0]
+        if not self.is_numpy or first.size <= _BLOCK:
+            result = function(*arrays)
+            if out is None:
+                return result
+            out[...] = result
+            return out
+        if out is None:
+            out = np.empty(first.shape, self.dtype)
+        rows = max(1, _BLOCK * first.shape[0] // first.size)
+        for begin in range(0, first.shape[0], rows):
+            block = slice(begin, begin + rows)
+            out[block] = function(*(array[block] for array in arrays))
+        return out
+
+    def special(self, name: str) -> Callable[[Any], Any]:
+        """A special function of SciPy's naming, which the array API does not have.
+
+        Raises
+        ------
+        NotImplementedError
+            The library of this backend is not known to have it.
+        """
+        where = {"numpy": "scipy.special", "torch": "torch.special", "cupy": "cupyx.scipy.special"}
+        if self.name not in where:
+            raise NotImplementedError(
+                f"activation: {name} is not part of the array API; "
+                f"use NumPy, PyTorch or CuPy arrays, not {self.name}"
+            )
+        function: Callable[[Any], Any] = getattr(importlib.import_module(where[self.name]), name)
+        return function
+
+    def __repr__(self) -> str:
+        device = "" if self.is_numpy else f", device={str(self.device)!r}"
+        return f"xp={self.name!r}{device}"
+
+
+class Buffers:
+    """Arrays by name that are made once and used again, for loops in which every shape repeats."""
+
+    def __init__(self, backend: Backend) -> None:
+        self._backend = backend
+        self._arrays: dict[str, Any] = {}
+
+    def get(self, name: str, shape: tuple[int, ...]) -> Any:
+        """The array of this name and shape; None where the library cannot write into given arrays."""
+        if not self._backend.has_out:
+            return None
+        array = self._arrays.get(name)
+        if array is None or tuple(array.shape) != shape:
+            array = self._arrays[name] = self._backend.zeros(shape)
+        return array
+
+
+def check_dtype(dtype: npt.DTypeLike) -> np.dtype[Any]:
+    """float32 or float64; ValueError naming `dtype` otherwise."""
+    try:
+        result = np.dtype(object if dtype is None else dtype)
+    except TypeError:
+        result = np.dtype(object)
+    if result not in (np.dtype(np.float32), np.dtype(np.float64)):
+        raise ValueError(f"dtype: float32 or float64 is needed, got {dtype!r}")
+    return result
+
+
+def get_backend(xp: Any, dtype: npt.DTypeLike, device: Any) -> Backend:
+    """Backend for a namespace: None or "numpy", another library's name, or its module.
+
+    Raises
+    ------
+    TypeError, ValueError
+        Neither a namespace nor a name; a device for NumPy; a dtype other than float32 and float64.
+    ModuleNotFoundError
+        The library, or array-api-compat, is not installed.
+    """
+    number = check_dtype(dtype)
+    if isinstance(xp, str):
+        xp = np if xp == "numpy" else importlib.import_module(xp)
+    if xp is None or xp is np or getattr(xp, "__name__", "") == "array_api_compat.numpy":
+        if device not in (None, "cpu"):
+            raise ValueError(f"device: NumPy arrays live on the cpu, got {device!r}")
+        return Backend(np, number)
+    if not hasattr(xp, "asarray"):
+        raise TypeError(f"xp: an array namespace or its name is needed, got {xp!r}")
+    compat = _compat()
+    # The namespace that goes with the library's arrays: array-api-compat's wrapper where one is needed.
+    probe = xp.asarray([0.0]) if device is None else xp.asarray([0.0], device=device)
+    return Backend(compat.array_namespace(probe), number, compat.device(probe))
+
+
+def backend_of(arrays: Sequence[Any], name: str) -> Backend:
+    """Backend of given arrays: NumPy for whatever is no array of another library.
+
+    Raises
+    ------
+    ValueError
+        The arrays are of different libraries or devices, or neither float32 nor float64.
+    """
+    foreign = [a for a in arrays if not isinstance(a, np.ndarray) and hasattr(a, "__array_namespace__")]
+    foreign += [a for a in arrays if hasattr(a, "detach") and a not in foreign] if not foreign else []
+    if not foreign:
+        dtypes = [np.asarray(a).dtype for a in arrays]
+        single = all(dtype == np.float32 for dtype in dtypes)
+        return Backend(np, np.dtype(np.float32 if single else np.float64))
+    compat = _compat()
+    if len(foreign) != len(arrays):
+        raise ValueError(f"{name}: arrays of one library are needed")
+    try:
+        xp = compat.array_namespace(*arrays)
+    except TypeError as error:
+        raise ValueError(f"{name}: arrays of one library are needed ({error})") from None
+    devices = {str(compat.device(array)) for array in arrays}
+    if len(devices) > 1:
+        raise ValueError(f"{name}: arrays on one device are needed, got {', '.join(sorted(devices))}")
+    for dtype in (np.dtype(np.float64), np.dtype(np.float32)):
+        if all(array.dtype == getattr(xp, dtype.name) for array in arrays):
+            return Backend(xp, dtype, compat.device(arrays[0]))
+    raise ValueError(f"{name}: float32 or float64 arrays are needed, all of one dtype")
+
+
+def _compat() -> Any:
+    try:
+        return importlib.import_module("array_api_compat")
+    except ModuleNotFoundError:
+        raise ModuleNotFoundError(
+            "arrays of other libraries than NumPy need the package array-api-compat: "
+            "pip install 'lazygram[arrays]'"
+        ) from None
