@@ -1,15 +1,38 @@
-"""Published figures and tables, each one command: ``lazygram reproduce ID``.
+"""Published figures, tables and claims, each one command: ``lazygram reproduce ID``.
 
-An experiment is a module here that defines an :class:`~lazygram.experiments.base.Experiment`
-(presets, run, expected numbers with bands, figure) and one line in the registry below.
+    registry    finds experiments, imports them when they are used
+    base        what an experiment is: presets, run, expected numbers with bands, figure, files
+    parts       finished parts of a run, for going on after an interruption
+    settings    settings from the command line
+    task        one experiment to run, with its settings and folder
+    records     what a run left in its folder, and whether it is still valid
+    runner      runs tasks: what is finished already, in which order
+    pool        processes for that, side by side
+    report      one HTML file about everything in a folder
+
+An experiment is a module here that defines an :class:`~lazygram.experiments.base.Experiment`, with its
+expected numbers in a module of their own, and one line in the table below.
 """
 
-from lazygram.experiments import fig2_1
 from lazygram.experiments.base import Experiment, ExperimentResult, Row
+from lazygram.experiments.registry import Registry
 
-__all__ = ["REGISTRY", "Experiment", "ExperimentResult", "Row", "get_experiment"]
+__all__ = ["REGISTRY", "Experiment", "ExperimentResult", "Registry", "Row", "get_experiment"]
 
-REGISTRY: dict[str, Experiment] = {entry.id: entry for entry in (fig2_1.EXPERIMENT,)}
+REGISTRY = Registry(
+    {
+        # Two-layer networks: thesis chapter 2, lecture notes
+        "fig2.1": "fig2_1",
+        # Deep networks: thesis chapter 3
+        # Balance of layers, matrix factorisation: thesis chapter 4
+        # Convolutional filters: thesis chapter 5
+        # Gaussian input: thesis chapter 6
+        # Saddle points: thesis chapter 7
+        # Deep ReLU networks: Zou et al.
+        # Landscape: essay
+    },
+    package=__name__,
+)
 
 
 def get_experiment(name: str) -> Experiment:

@@ -19,14 +19,22 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 __all__ = [
+    "FILES",
     "Experiment",
     "ExperimentResult",
     "Progress",
     "Row",
+    "at_least",
     "at_most",
+    "holds",
     "in_band",
     "ordered",
+    "share_of",
+    "within_factor",
 ]
+
+FILES = ("data.npz", "results.json", "figure.png", "figure.svg")
+"""What a finished experiment leaves in its folder."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +53,8 @@ class Row:
         Whether the measurement is as expected.
     low, high, value : float or None
         The band and the measurement as numbers, where they are single numbers.
+    note : str
+        What a reader must know to judge this row; a known reason why it fails belongs here.
     """
 
     name: str
@@ -55,18 +65,41 @@ class Row:
     low: float | None = None
     high: float | None = None
     value: float | None = None
+    note: str = ""
 
 
-def in_band(name: str, source: str, value: float, low: float, high: float) -> Row:
+def in_band(name: str, source: str, value: float, low: float, high: float, *, note: str = "") -> Row:
     """Expect ``low <= value <= high`` (NaN fails)."""
     passed = bool(low <= value <= high)
-    return Row(name, source, f"{low:.4g} .. {high:.4g}", f"{value:.4g}", passed, low, high, float(value))
+    expected = f"{low:.4g} .. {high:.4g}"
+    return Row(name, source, expected, f"{value:.4g}", passed, low, high, float(value), note)
 
 
-def at_most(name: str, source: str, value: float, high: float) -> Row:
+def within_factor(
+    name: str, source: str, value: float, expected: float, factor: float, *, note: str = ""
+) -> Row:
+    """Expect ``expected / factor <= value <= expected * factor``, all positive (NaN fails)."""
+    low, high = expected / factor, expected * factor
+    passed = bool(low <= value <= high)
+    text = f"{expected:.4g} (factor {factor:.3g})"
+    return Row(name, source, text, f"{value:.4g}", passed, low, high, float(value), note)
+
+
+def at_most(name: str, source: str, value: float, high: float, *, note: str = "") -> Row:
     """Expect ``value <= high`` (NaN fails)."""
     passed = bool(value <= high)
-    return Row(name, source, f"<= {high:.4g}", f"{value:.4g}", passed, None, high, float(value))
+    return Row(name, source, f"<= {high:.4g}", f"{value:.4g}", passed, None, high, float(value), note)
+
+
+def at_least(name: str, source: str, value: float, low: float, *, note: str = "") -> Row:
+    """Expect ``value >= low`` (NaN fails)."""
+    passed = bool(value >= low)
+    return Row(name, source, f">= {low:.4g}", f"{value:.4g}", passed, low, None, float(value), note)
+
+
+def holds(name: str, source: str, passed: bool, expected: str, measured: str, *, note: str = "") -> Row:
+    """Expect a statement that is no single number; both texts as they are to be printed."""
+    return Row(name, source, expected, measured, bool(passed), note=note)
 
 
 def ordered(
@@ -77,12 +110,13 @@ def ordered(
     rising: bool,
     slack: float = 0.0,
     ends_only: bool = False,
+    note: str = "",
 ) -> Row:
     """Expect each value to be above (`rising`) or below the one before it.
 
     Parameters
     ----------
-    name, source : str
+    name, source, note : str
         As in :class:`Row`.
     values : sequence of float
         In the order of the quantity that should move them.
@@ -107,7 +141,7 @@ def ordered(
     sign = [arrow if step > 0 else " !" + arrow.strip() + " " for step in steps]
     texts = [f"{value:.4g}" for value in values]
     measured = texts[0] + "".join(s + t for s, t in zip(sign, texts[1:], strict=True))
-    return Row(name, source, expected, measured, passed)
+    return Row(name, source, expected, measured, passed, note=note)
 
 
 class Progress(Protocol):
@@ -115,6 +149,27 @@ class Progress(Protocol):
 
     def __call__(self, message: str, done: float) -> None:
         """Show it."""
+
+
+def share_of(progress: Progress | None, start: float, share: float, label: str = "") -> Progress:
+    """Progress of one stage of an experiment, as a share of the whole; silent for None.
+
+    Parameters
+    ----------
+    progress : callable or None
+        Of the whole.
+    start, share : float
+        Where the stage begins and how much of the whole it is, both in 0..1.
+    label : str, optional
+        Put in front of every message.
+    """
+
+    def show(message: str, done: float) -> None:
+        if progress is not None:
+            text = f"{label}: {message}" if label else message
+            progress(text, start + share * min(max(done, 0.0), 1.0))
+
+    return show
 
 
 @dataclass
@@ -165,7 +220,7 @@ class ExperimentResult:
 
 @dataclass(frozen=True)
 class Experiment:
-    """A published figure or table that one command reproduces.
+    """A published figure, table or claim that one command reproduces.
 
     Attributes
     ----------
@@ -174,12 +229,20 @@ class Experiment:
     source : str
         The text and the place in it.
     full, quick : dataclass instances
-        Settings at the published size, and at a size for a fast look.
+        Settings at the published size, and at a size for a fast look. Fields are numbers, texts, truth
+        values, or tuples of them, so that ``--set`` can change them.
     run : callable
         ``run(parameters, folder, progress) -> ExperimentResult``; `folder` (or None) keeps
-        finished parts, so that an interrupted run goes on where it stopped.
+        finished parts (:class:`~lazygram.experiments.parts.Parts`), so that an interrupted run goes on
+        where it stopped.
     draw : callable
         ``draw(result) -> matplotlib.figure.Figure``.
+    full_seconds, quick_seconds : float
+        Rough durations with one thread, for the list and for starting long ones first.
+    inferred : mapping of str to str
+        Settings that the text does not print, and where the value comes from; the report marks them.
+    corrections : tuple of str
+        Where the text was found to be wrong, and what holds instead.
     """
 
     id: str
@@ -189,6 +252,18 @@ class Experiment:
     quick: Any
     run: Callable[[Any, Path | None, Progress | None], ExperimentResult]
     draw: Callable[[ExperimentResult], Figure]
+    full_seconds: float = 60.0
+    quick_seconds: float = 5.0
+    inferred: Mapping[str, str] = field(default_factory=dict)
+    corrections: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        for name in self.inferred:
+            if name not in self._settings():
+                raise ValueError(f"inferred: {name} is not a setting of {self.id}")
+
+    def _settings(self) -> list[str]:
+        return [entry.name for entry in dataclasses.fields(self.full)]
 
     def parameters(self, quick: bool = False, overrides: Mapping[str, Any] | None = None) -> Any:
         """Take a preset and change some of its settings.
@@ -198,15 +273,31 @@ class Experiment:
         ValueError
             If a setting does not exist or does not fit; the message names it.
         """
-        preset = self.quick if quick else self.full
-        known = [entry.name for entry in dataclasses.fields(preset)]
         for name in overrides or {}:
-            if name not in known:
-                raise ValueError(f"{name} is not a setting of {self.id}; it has {', '.join(known)}")
-        return dataclasses.replace(preset, **(overrides or {}))
+            if name not in self._settings():
+                raise ValueError(
+                    f"{name} is not a setting of {self.id}; it has {', '.join(self._settings())}"
+                )
+        return dataclasses.replace(self.quick if quick else self.full, **(overrides or {}))
 
-    def save(self, result: ExperimentResult, folder: str | os.PathLike[str]) -> list[Path]:
+    def save(
+        self,
+        result: ExperimentResult,
+        folder: str | os.PathLike[str],
+        facts: Mapping[str, Any] | None = None,
+    ) -> list[Path]:
         """Write ``data.npz``, ``results.json``, ``figure.png`` and ``figure.svg`` to `folder`.
+
+        ``results.json`` comes last: where it is, the others are, and they are of the same run.
+
+        Parameters
+        ----------
+        result : ExperimentResult
+            What :attr:`run` gave.
+        folder : path-like
+            Where to.
+        facts : mapping, optional
+            Further facts about the run (duration, version, machine), kept as ``run`` in ``results.json``.
 
         Returns
         -------
@@ -218,12 +309,15 @@ class Experiment:
         OSError
             If a file cannot be written.
         ImportError
-            If matplotlib is missing; the data and results are written before.
+            If matplotlib is missing; the data are written before.
         """
         place = Path(folder)
-        write_npz(place / "data.npz", result.arrays)
-        write_json(place / "results.json", result.to_dict())
+        data, results = place / "data.npz", place / "results.json"
+        results.unlink(missing_ok=True)
+        write_npz(data, result.arrays)
         with figure_style():
             figure = self.draw(result)
         drawn = save_figure(figure, place / "figure", (".png", ".svg"))
-        return [place / "data.npz", place / "results.json", *drawn]
+        texts = {"source": self.source, "inferred": self.inferred, "corrections": self.corrections}
+        write_json(results, {**result.to_dict(), **texts, "run": facts or {}})
+        return [data, results, *drawn]
