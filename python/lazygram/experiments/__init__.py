@@ -29,6 +29,7 @@ REGISTRY = Registry(
         # Gaussian input: thesis chapter 6
         # Saddle points: thesis chapter 7
         # Deep ReLU networks: Zou et al.
+        "zou.init": "zou_init",
         # Landscape: essay
     },
     package=__name__,
