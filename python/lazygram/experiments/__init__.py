@@ -30,6 +30,7 @@ REGISTRY = Registry(
         # Saddle points: thesis chapter 7
         # Deep ReLU networks: Zou et al.
         "zou.init": "zou_init",
+        "zou.region": "zou_region",
         # Landscape: essay
     },
     package=__name__,

@@ -19,7 +19,18 @@ import scipy.special
 
 from lazygram.experiments.base import Row, at_least, at_most, in_band, ordered, within_factor
 
-__all__ = ["InitialMeasured", "arc_cosine_distances", "initial_rows", "slope", "sparse_norm"]
+__all__ = [
+    "InitialMeasured",
+    "RegionMeasured",
+    "adversarial_constant",
+    "arc_cosine_distances",
+    "flip_share",
+    "floor_at_infinite_width",
+    "initial_rows",
+    "region_rows",
+    "slope",
+    "sparse_norm",
+]
 
 Float64Array = npt.NDArray[np.float64]
 
@@ -194,4 +205,143 @@ def _sparse_rows(m: InitialMeasured) -> list[Row]:
         sup = a["sparse_sup"][-1, :, 1:].max(axis=1).mean(axis=0)
         name = f"(vi) m = {wide}: sup / sqrt(s), by s"
         rows.append(ordered(name, "order statistics", sup.tolist(), rising=False))
+    return rows
+
+
+# --- zou.region ----------------------------------------------------------------------------------
+
+
+def adversarial_constant() -> float:
+    """Share of activations over tau^{2/3} that a perturbation of norm tau can flip in layer 1: (3/pi)^{1/3}.
+
+    The smallest pre-activations up to a threshold b have ``sum z^2 = m^{3/2} b^3/(3 sqrt(pi)) = tau^2`` and
+    number ``m^{3/2} b/sqrt(pi)``, from the density ``sqrt(m)/(2 sqrt(pi))`` of N(0, 2/m) at 0.
+    """
+    return math.pow(3.0 / math.pi, 1.0 / 3.0)
+
+
+def flip_share(tau: float, depth: int, dim: int, width: int) -> list[float]:
+    """Mean share of activations that a Gaussian direction of norm tau flips, layers 1 .. L, large width.
+
+    A pre-activation N(0, 2/m) and its change N(0, s^2) are independent: they differ in sign with probability
+    arctan(s/sqrt(2/m))/pi. The change is that of the features below, of norm D, through W (variance
+    ``2 D^2/m``), and that of W itself, ``tau^2/(1 + sqrt(m_{l-1}/m))^2 / m``; half of the square remains.
+    """
+    shares, squared = [], 0.0
+    for layer in range(depth):
+        before = dim if layer == 0 else width
+        own = (tau / (1.0 + math.sqrt(before / width))) ** 2
+        change = 2.0 * squared + own
+        shares.append(math.atan(math.sqrt(0.5 * change)) / math.pi)
+        squared = 0.5 * change
+    return shares
+
+
+def floor_at_infinite_width(
+    X: Float64Array, signed_slopes: Float64Array, depth: int, separation: float
+) -> float:
+    """``|grad_{W_L}|_F^2 / ((m phi/n^5)(sum|l'|)^2)`` for m to infinity, unit inputs.
+
+    ``(1/n^2) sum_ij r_i r_j <x_i, x_j>_{L-1} m (pi - angle_ij)/(2 pi)`` with r = y l' and features of inner
+    products given by the arc-cosine map (norm 1 in every layer).
+    """
+    n = len(X)
+    cosine = np.clip(X @ X.T, -1.0, 1.0)
+    np.fill_diagonal(cosine, 1.0)
+    for _ in range(depth - 1):
+        cosine = np.clip((np.sqrt(1.0 - cosine**2) + cosine * (np.pi - np.arccos(cosine))) / np.pi, -1.0, 1.0)
+    active = (np.pi - np.arccos(cosine)) / (2.0 * np.pi)
+    squared = float(signed_slopes @ (cosine * active) @ signed_slopes)
+    return squared * float(n**3) / (separation * float(np.abs(signed_slopes).sum()) ** 2)
+
+
+@dataclass(frozen=True)
+class RegionMeasured:
+    """What zou.region measured; `arrays` as in the result of the experiment."""
+
+    n: int
+    dim: int
+    depth: int
+    width: int
+    taus: tuple[float, ...]
+    arrays: dict[str, Any]
+    floor: float
+
+
+def region_rows(m: RegionMeasured) -> list[Row]:
+    """Theorem 5.3 (ii), (iii), (vii), (viii) in both directions."""
+    a, rows = m.arrays, []
+    for t, tau in enumerate(m.taus):
+        label = f"tau = {tau:g}"
+        name = f"(ii) {label}: features' movement / (L sum |dW|), random"
+        lipschitz = float(a["lipschitz"][0, t].max()) / m.depth
+        if m.depth == 3 and m.n == 20:
+            # 1/sqrt(2) of the weights' share 1/(1 + sqrt(d/m)), largest in layer 1; .23-.24 at m = 2048.
+            rows.append(in_band(name, _REFERENCE, lipschitz, 0.21, 0.26))
+        else:
+            rows.append(at_most(name, "theorem, constant 1", lipschitz, 1.0))
+    limit = adversarial_constant()
+    for t, tau in enumerate(m.taus):
+        # k values with sum z^2 = tau^2: a Poisson process gives k a relative spread of 0.73/sqrt(k).
+        expected = limit * tau ** (2.0 / 3.0) * m.width
+        rows.append(
+            within_factor(
+                f"(iii) tau = {tau:g}: flips in layer 1 / (m tau^(2/3)), adversarial",
+                "(3/pi)^(1/3)",
+                float(a["pattern_change"][1, t, 0]),
+                limit,
+                1.0 + max(0.05, 2.5 / math.sqrt(expected)),
+            )
+        )
+    for t, tau in enumerate(m.taus):
+        shares = flip_share(tau, m.depth, m.dim, m.width)
+        expected = shares[-1] * m.width * m.n
+        rows.append(
+            within_factor(
+                f"(iii) tau = {tau:g}: mean share of flips in layer {m.depth}, random",
+                "arctan(.)/pi, infinite width",
+                float(a["flips"][0, t, -1]),
+                shares[-1],
+                1.1 + 6.0 / math.sqrt(expected),
+                note="Examples are correlated: the spread is larger than that of a binomial.",
+            )
+        )
+    largest = a["pattern_change"][0].max(axis=1)
+    rows.append(
+        at_most(
+            "(iii) largest flips / (m tau^(2/3)), random", "below the adversary", float(largest.max()), limit
+        )
+    )
+    floors, ceilings = a["gradient_floor"], a["gradient_ceiling"]
+    rows.append(
+        at_least("(vii) gradient floor, smallest constant", "theorem, constant 1", float(floors.min()), 1.0)
+    )
+    rows.append(
+        within_factor(
+            f"(vii) gradient floor at tau = {m.taus[0]:g}, random",
+            "infinite width, these data",
+            float(floors[0, 0]),
+            m.floor,
+            1.0 + 8.0 / math.sqrt(m.width),
+        )
+    )
+    rows.append(
+        at_most(
+            "(vii) gradient floor over the region, largest / smallest",
+            "constant in the region",
+            float(floors.max() / floors.min()),
+            1.15,
+        )
+    )
+    rows.append(
+        at_most(
+            "(viii) gradient ceiling, largest constant", "theorem, constant 1", float(ceilings.max()), 1.0
+        )
+    )
+    if m.depth == 3 and m.n == 20:
+        rows.append(
+            within_factor(
+                "(viii) the same", _REFERENCE, float(ceilings.max()), 0.022, 2.0, note="Other data."
+            )
+        )
     return rows
