@@ -8,10 +8,13 @@ from lazygram.gram import TwoLayerKernels, gram_finite, gram_infinite, two_layer
 from lazygram.networks.two_layer import TwoLayerReLU
 from lazygram.patterns import PackedPatterns, activation_patterns, coactivation_counts
 from lazygram.training import (
+    ExponentialLoss,
+    HingeLoss,
     LogisticLoss,
     Loss,
     QuadraticLoss,
     Run,
+    SquaredHingeLoss,
     StepState,
     TrainingFailed,
     TrainingInterrupted,
@@ -20,14 +23,31 @@ from lazygram.training import (
 
 if TYPE_CHECKING:
     from lazygram.duals import AccuracyWarning, dual
+    from lazygram.networks import (
+        ConvResidualNetwork,
+        DeepNetwork,
+        DeepReLUNetwork,
+        FullyConnectedNetwork,
+        ResidualNetwork,
+        SparseNetwork,
+    )
 
 __all__ = [
     "AccuracyWarning",
+    "ConvResidualNetwork",
+    "DeepNetwork",
+    "DeepReLUNetwork",
+    "ExponentialLoss",
+    "FullyConnectedNetwork",
+    "HingeLoss",
     "LogisticLoss",
     "Loss",
     "PackedPatterns",
     "QuadraticLoss",
+    "ResidualNetwork",
     "Run",
+    "SparseNetwork",
+    "SquaredHingeLoss",
     "StepState",
     "TrainingFailed",
     "TrainingInterrupted",
@@ -46,10 +66,24 @@ __all__ = [
 ]
 
 
+_DEEP = (
+    "ConvResidualNetwork",
+    "DeepNetwork",
+    "DeepReLUNetwork",
+    "FullyConnectedNetwork",
+    "ResidualNetwork",
+    "SparseNetwork",
+)
+
+
 def __getattr__(name: str) -> Any:
     # Needs scipy.special, which the rest of the package does without: imported at first use.
     if name in ("AccuracyWarning", "dual"):
         from lazygram import duals
 
         return getattr(duals, name)
+    if name in _DEEP:
+        from lazygram import networks
+
+        return getattr(networks, name)
     raise AttributeError(f"module 'lazygram' has no attribute {name!r}")

@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from lazygram.activations import Activation, get_activation
 from lazygram.arrays import Array, check_positive_float, check_positive_int
-from lazygram.networks.backend import Backend, backend_of, get_backend
+from lazygram.networks.backend import backend_of, get_backend
 from lazygram.networks.layered import ConvolutionalLayers, LayeredNetwork
 from lazygram.networks.patches import Patches, check_image, check_patch
 from lazygram.random import seed_to_int, standard_normals
@@ -326,9 +326,9 @@ class ConvResidualNetwork(ConvolutionalLayers, _Residual):
         self._patch = check_patch(patch, len(self._image))
         self._c_res = check_positive_float(c_res, "c_res")
 
-    def _assume(self, parameters: list[Any], backend: Backend, seed: int | None) -> None:
-        super()._assume(parameters, backend, seed)
-        self._patches = Patches(self._image, self._patch, backend)
+    def _prepare(self) -> None:
+        super()._prepare()
+        self._patches = Patches(self._image, self._patch, self._backend)
 
     def _shapes(self) -> list[tuple[int, ...]]:
         m, q = self._width, math.prod(self._patch)

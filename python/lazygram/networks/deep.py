@@ -138,8 +138,16 @@ class DeepNetwork(ABC):
         """
 
     @abstractmethod
+    def _grams(self, one: Pass, deltas: list[Any], two: Pass) -> list[Any]:
+        """Gram matrices of two passes, `deltas` those of the first with weight None."""
+
+    @abstractmethod
+    def _signs(self, done: Pass) -> list[Any]:
+        """Signs of the pre-activations of every hidden layer, boolean, in the layout of the pass."""
+
+    @abstractmethod
     def patterns(self, X: Any) -> list[Any]:
-        """Signs of the pre-activations, boolean, for every hidden layer: u >= 0."""
+        """Signs of the pre-activations, boolean, shaped like them, for every hidden layer: u >= 0."""
 
     @property
     def parameters(self) -> list[Any]:

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lazygram.activations import get_activation
-from lazygram.arrays import Array, check_positive_int
+from lazygram.arrays import check_positive_int
 from lazygram.networks.backend import Backend, get_backend
 from lazygram.networks.elementwise import Elementwise, strict_relu
 from lazygram.networks.layered import LayeredNetwork
@@ -103,9 +103,9 @@ class DeepReLUNetwork(LayeredNetwork):
         self._skips = (False,) * len(widths)
         self.activation = get_activation("relu")
 
-    def _assume(self, parameters: list[Any], backend: Backend, seed: int | None) -> None:
-        super()._assume(parameters, backend, seed)
-        self._v = backend.asarray(_half_and_half(self._widths[-1]))
+    def _prepare(self) -> None:
+        super()._prepare()
+        self._v = self._backend.asarray(np.repeat([1.0, -1.0], self._widths[-1] // 2))
 
     def _make_elementwise(self, backend: Backend) -> Elementwise:
         return strict_relu(backend)
@@ -147,7 +147,3 @@ class DeepReLUNetwork(LayeredNetwork):
 
     def __repr__(self) -> str:
         return f"DeepReLUNetwork(width={list(self._widths)}, dim={self._dim}, {self._origin()})"
-
-
-def _half_and_half(width: int) -> Array:
-    return np.repeat([1.0, -1.0], width // 2)

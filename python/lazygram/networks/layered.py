@@ -37,10 +37,15 @@ class LayeredNetwork(DeepNetwork):
     _patches: Patches | None = None
 
     def _assume(self, parameters: list[Any], backend: Backend, seed: int | None) -> None:
+        if getattr(self, "_backend", None) is not backend:
+            self._backend = backend
+            self._prepare()
         self._parameters = parameters
-        self._backend = backend
         self._seed = seed
-        self._elementwise = self._make_elementwise(backend)
+
+    def _prepare(self) -> None:
+        """Make what depends on the backend alone."""
+        self._elementwise = self._make_elementwise(self._backend)
 
     def _make_elementwise(self, backend: Backend) -> Elementwise:
         return elementwise(self.activation, backend)
@@ -221,10 +226,12 @@ class LayeredNetwork(DeepNetwork):
             lambda c, d: c * d, features, b.matmul(p, p.T if q is p else q.T), out=_reuse(b, features)
         )
 
+    def _signs(self, done: Pass) -> list[Any]:
+        return [self._positive(u) for u in done.preactivations]
+
     def patterns(self, X: Any) -> list[Any]:
         """Signs of the pre-activations, boolean, shaped like them: u >= 0."""
-        done = self._propagate(self._examples(X, "X"), None)
-        return [self._public(self._positive(u)) for u in done.preactivations]
+        return [self._public(signs) for signs in self._signs(self._propagate(self._examples(X, "X"), None))]
 
 
 class ConvolutionalLayers(LayeredNetwork):

@@ -196,11 +196,12 @@ class SparseNetwork(DeepNetwork):
         self.activations = [get_activation(activation) for activation in activations]
 
     def _assume(self, parameters: list[Any], backend: Backend, seed: int | None) -> None:
+        if getattr(self, "_backend", None) is not backend:
+            self._backend = backend
+            self._sharings = [_Sharing(places, backend) for places in self._maps]
+            self._elementwise: list[Elementwise] = [elementwise(s, backend) for s in self.activations]
         self._parameters = parameters
-        self._backend = backend
         self._seed = seed
-        self._sharings = [_Sharing(places, backend) for places in self._maps]
-        self._elementwise: list[Elementwise] = [elementwise(s, backend) for s in self.activations]
 
     @property
     def depth(self) -> int:
@@ -310,9 +311,12 @@ class SparseNetwork(DeepNetwork):
                 grams.append(b.concat(blocks, 0))
         return grams
 
+    def _signs(self, done: Pass) -> list[Any]:
+        return [u >= 0.0 for u in done.preactivations[:-1]]
+
     def patterns(self, X: Any) -> list[Any]:
         """Signs of f^(1), ..., f^(H-1), boolean: f >= 0."""
-        return [u >= 0.0 for u in self._propagate(self._examples(X, "X"), None).preactivations[:-1]]
+        return self._signs(self._propagate(self._examples(X, "X"), None))
 
     def _check_single_output(self) -> None:
         if self.outputs != 1:

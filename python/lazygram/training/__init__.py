@@ -1,6 +1,14 @@
 """Gradient descent, stochastic gradient descent and gradient flow with recorded history."""
 
-from lazygram.training.losses import LogisticLoss, Loss, QuadraticLoss, get_loss
+from lazygram.training.losses import (
+    ExponentialLoss,
+    HingeLoss,
+    LogisticLoss,
+    Loss,
+    QuadraticLoss,
+    SquaredHingeLoss,
+    get_loss,
+)
 from lazygram.training.run import (
     METHODS,
     Run,
@@ -12,10 +20,13 @@ from lazygram.training.run import (
 
 __all__ = [
     "METHODS",
+    "ExponentialLoss",
+    "HingeLoss",
     "LogisticLoss",
     "Loss",
     "QuadraticLoss",
     "Run",
+    "SquaredHingeLoss",
     "StepState",
     "TrainingFailed",
     "TrainingInterrupted",

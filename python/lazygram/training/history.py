@@ -58,8 +58,8 @@ class CountsFlips(Protocol):
         """Called when a step has been recorded."""
 
 
-def recorded_quantities(record: Any) -> tuple[str, ...]:
-    """Names asked for by the argument `record`: "default" and "all" are everything.
+def recorded_quantities(record: Any, known: tuple[str, ...] = QUANTITIES) -> tuple[str, ...]:
+    """Names asked for by the argument `record`, of those in `known`: "default" and "all" are everything.
 
     Raises
     ------
@@ -68,16 +68,16 @@ def recorded_quantities(record: Any) -> tuple[str, ...]:
     """
     if isinstance(record, str):
         if record in ("default", "all"):
-            return QUANTITIES
+            return known
         record = (record,)
     try:
         names = tuple(record)
     except TypeError:
         raise TypeError(f"record: 'all' or a list of names is needed, got {record!r}") from None
     for name in names:
-        if name not in QUANTITIES:
-            raise ValueError(f"record: unknown quantity {name!r}; known: {', '.join(QUANTITIES)}")
-    return tuple(name for name in QUANTITIES if name in names or name == "loss")
+        if name not in known:
+            raise ValueError(f"record: unknown quantity {name!r}; known: {', '.join(known)}")
+    return tuple(name for name in known if name in names or name == "loss")
 
 
 def record_steps(record_every: int | Iterable[int], steps: int) -> list[int]:

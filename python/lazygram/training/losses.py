@@ -9,7 +9,15 @@ import numpy as np
 
 from lazygram.arrays import Float64
 
-__all__ = ["LogisticLoss", "Loss", "QuadraticLoss", "get_loss"]
+__all__ = [
+    "ExponentialLoss",
+    "HingeLoss",
+    "LogisticLoss",
+    "Loss",
+    "QuadraticLoss",
+    "SquaredHingeLoss",
+    "get_loss",
+]
 
 
 @runtime_checkable
@@ -55,9 +63,23 @@ class QuadraticLoss:
         """Any finite labels will do."""
 
 
+class _MarginLoss:
+    """A loss of the margin y_i u_i alone, for labels -1 and +1."""
+
+    name: str
+
+    def check_labels(self, y: Float64) -> None:
+        """Labels must be -1 or +1."""
+        wrong = np.flatnonzero(np.abs(y) != 1.0)
+        if wrong.size:
+            raise ValueError(
+                f"y: the {self.name} loss needs labels -1 and +1, got {y[wrong[0]]} at {int(wrong[0])}"
+            )
+
+
 @dataclass(frozen=True)
-class LogisticLoss:
-    """L(u) = sum_i log(1 + exp(-y_i u_i)) for labels -1 and +1."""
+class LogisticLoss(_MarginLoss):
+    """L(u) = sum_i log(1 + exp(-y_i u_i)), the cross-entropy of labels -1 and +1."""
 
     name: str = "logistic"
     curvature: float = 0.25
@@ -73,20 +95,72 @@ class LogisticLoss:
             result: Float64 = -y / (1.0 + np.exp(y * u))
         return result
 
-    def check_labels(self, y: Float64) -> None:
-        """Labels must be -1 or +1."""
-        wrong = np.flatnonzero(np.abs(y) != 1.0)
-        if wrong.size:
-            raise ValueError(
-                f"y: the logistic loss needs labels -1 and +1, got {y[wrong[0]]} at {int(wrong[0])}"
-            )
+
+@dataclass(frozen=True)
+class HingeLoss(_MarginLoss):
+    """L(u) = sum_i max(1 - y_i u_i, 0); at margin 1 the derivative is taken as 0."""
+
+    name: str = "hinge"
+    curvature: float = np.inf
+
+    def value(self, u: Float64, y: Float64) -> float:
+        """L(u)."""
+        with np.errstate(over="ignore", invalid="ignore"):
+            return float(np.maximum(1.0 - y * u, 0.0).sum())
+
+    def derivative(self, u: Float64, y: Float64) -> Float64:
+        """-y_i where y_i u_i < 1, else 0."""
+        return np.where(y * u < 1.0, -y, 0.0)
 
 
-_LOSSES: dict[str, Loss] = {"quadratic": QuadraticLoss(), "logistic": LogisticLoss()}
+@dataclass(frozen=True)
+class SquaredHingeLoss(_MarginLoss):
+    """L(u) = (1/2) sum_i max(1 - y_i u_i, 0)^2."""
+
+    name: str = "squared_hinge"
+    curvature: float = 1.0
+
+    def value(self, u: Float64, y: Float64) -> float:
+        """L(u)."""
+        with np.errstate(over="ignore", invalid="ignore"):
+            gap = np.maximum(1.0 - y * u, 0.0)
+            return 0.5 * float(gap @ gap)
+
+    def derivative(self, u: Float64, y: Float64) -> Float64:
+        """-y_i max(1 - y_i u_i, 0)."""
+        return -y * np.maximum(1.0 - y * u, 0.0)
+
+
+@dataclass(frozen=True)
+class ExponentialLoss(_MarginLoss):
+    """L(u) = sum_i exp(-y_i u_i), of unbounded curvature."""
+
+    name: str = "exponential"
+    curvature: float = np.inf
+
+    def value(self, u: Float64, y: Float64) -> float:
+        """L(u)."""
+        with np.errstate(over="ignore", invalid="ignore"):
+            return float(np.exp(-y * u).sum())
+
+    def derivative(self, u: Float64, y: Float64) -> Float64:
+        """-y_i exp(-y_i u_i)."""
+        with np.errstate(over="ignore"):
+            result: Float64 = -y * np.exp(-y * u)
+        return result
+
+
+_LOSSES: dict[str, Loss] = {
+    loss.name: loss
+    for loss in (QuadraticLoss(), LogisticLoss(), HingeLoss(), SquaredHingeLoss(), ExponentialLoss())
+}
 
 
 def get_loss(loss: str | Loss | Any) -> Loss:
-    """Loss by name ("quadratic", "logistic") or any object with the methods of :class:`Loss`.
+    """Loss by name or any object with the methods of :class:`Loss`.
+
+    Names: "quadratic", "logistic", "hinge", "squared_hinge", "exponential". All are sums over examples,
+    without 1/n.
 
     Raises
     ------

@@ -41,9 +41,12 @@ from lazygram.training.events import EVENT_DEFAULT, EventState, check_event_netw
 from lazygram.training.history import History, Recorder, record_steps, recorded_quantities
 from lazygram.training.losses import Loss, get_loss
 from lazygram.training.reach import Forecast, choose_method, forecast
+from lazygram.training.request import check_callbacks, check_deep_request, number_or_auto
 
 if TYPE_CHECKING:
+    from lazygram.networks.deep import DeepNetwork
     from lazygram.training.flow import FlowState
+    from lazygram.training.schedules import StepSize
 
 __all__ = ["METHODS", "Run", "StepState", "TrainingFailed", "TrainingInterrupted", "train"]
 
@@ -72,7 +75,7 @@ class Run:
     """Recorded quantities by name; the first axis is the recorded steps."""
     summary: dict[str, Any]
     """Plain facts about the run: method, sizes, step size, why it stopped, ..."""
-    network: TwoLayerReLU | None = field(default=None, repr=False)
+    network: Any = field(default=None, repr=False)
     """The trained network; None after :meth:`load`, and above half a gigabyte of weights with "event"."""
     event: EventState | None = field(default=None, repr=False)
     """State of method "event" at the end: weights of any rows, H, patterns, distances."""
@@ -114,15 +117,17 @@ class TrainingFailed(RuntimeError):
 
 
 def train(
-    network: TwoLayerReLU,
+    network: TwoLayerReLU | DeepNetwork,
     X: npt.ArrayLike,
     y: npt.ArrayLike,
     steps: int,
-    step_size: float | Literal["auto"] = "auto",
+    step_size: StepSize = "auto",
     *,
     loss: str | Loss = "quadratic",
+    reduction: Literal["sum", "mean"] = "sum",
     method: str = "gd",
     layers: Literal["first", "both"] = "first",
+    layer_step_sizes: Sequence[float] | None = None,
     batch_size: int | None = None,
     seed: int | np.random.Generator = 0,
     record: str | Iterable[str] = "default",
@@ -137,27 +142,32 @@ def train(
     threads: int | None = None,
     memory_limit: int | None = None,
 ) -> Run:
-    """Train a two-layer ReLU network and record how its Gram matrix and predictions move.
+    """Train a network and record how its Gram matrices, weights and predictions move.
 
     Gradient descent on ``L(W) = sum_i l(f(x_i), y_i)`` (no 1/n), in the dtype of the network; predictions and
-    losses are float64. With the quadratic loss and ``layers="first"`` this is the training of the text.
+    losses are float64. With the quadratic loss and ``layers="first"`` the training of a two-layer network is
+    that of the text; all layers of a deep network are trained.
 
     Parameters
     ----------
-    network : TwoLayerReLU
-        Where training starts; it is not changed.
+    network : TwoLayerReLU or deep network
+        Where training starts; it is not changed. Deep networks (:mod:`lazygram.networks`) are trained in
+        their own array library, on their device.
     X : array_like, shape (n, dim)
-        Training examples, no zero rows.
+        Training examples, no zero rows for a two-layer network.
     y : array_like, shape (n,)
         Labels.
     steps : int
         Number of steps; 0 records the initial state only.
-    step_size : float or "auto"
+    step_size : float, "auto", callable or list of float
         eta in ``w_r <- w_r - eta dL/dw_r``. "auto" is 1 / (curvature of the loss x largest eigenvalue of the
         Gram matrix at initialisation), half the limit of stability of the frozen kernel; for SGD the
-        eigenvalue is bounded for the worst batch.
-    loss : {"quadratic", "logistic"} or Loss
+        eigenvalue is bounded for the worst batch. For deep networks also a schedule: a function of the step,
+        or one number for each step.
+    loss : {"quadratic", "logistic", "hinge", "squared_hinge", "exponential"} or Loss
         See :mod:`lazygram.training.losses`.
+    reduction : {"sum", "mean"}
+        Deep networks: the loss is the sum over examples or, as in Zou et al., the mean.
     method : {"gd", "sgd", "flow", "event", "auto"}
         Full-batch gradient descent; minibatch SGD (gradient of the batch times n / batch_size, batches
         uniform without replacement, fresh at every step); gradient flow, integrated to times
@@ -165,9 +175,11 @@ def train(
         "gd" (with `batch_size`: of "sgd"), exact up to rounding, at a cost of n^2 a step plus the pairs
         (neuron, example) that may change sign; first layer only, a_r = +-1. It pays for wide networks and
         many steps; "auto" chooses between "gd" and "event" by estimated cost and says so in
-        ``summary["choice"]``.
+        ``summary["choice"]``. Deep networks have "gd", "sgd" and "flow".
     layers : {"first", "both"}
-        What is trained: the hidden layer as in the text, or the output layer too.
+        What is trained of a two-layer network: the hidden layer as in the text, or the output layer too.
+    layer_step_sizes : list of float, optional
+        Deep networks: factor on the step size for each entry of ``network.parameters``; 0 freezes it.
     batch_size : int, optional
         Examples of an SGD step; needed for ``method="sgd"``, possible for "event", refused otherwise.
     seed : int or numpy.random.Generator
@@ -193,7 +205,8 @@ def train(
         uninterrupted one bit for bit. `steps` counts from the very beginning and may be larger than before;
         the last step of the earlier part then stays in the history.
     threads : int, optional
-        Threads of the core; all by default. The trajectory does not depend on it.
+        Threads of the core; all by default. The trajectory does not depend on it. For a deep network of NumPy
+        arrays: threads of its BLAS.
     memory_limit : int, optional
         Bytes: method "event" refuses to start, or to go on, when it expects to need more.
 
@@ -207,6 +220,12 @@ def train(
         "test_predictions", "test_loss". ``run.summary`` has lambda0 = lambda_min(H_inf) and
         gram_initial_distance = ||H(0) - H_inf||_2 when these are recorded, and why the run stopped; for
         method "event" "engine": pairs tracked, evaluated, flipped, and seconds by phase.
+
+        Deep networks record "step_size", "lambda_min", "lambda_max" and "gram_change" of the empirical NTK,
+        and per parameter, as arrays (records, layers): "layer_lambda_min" and "layer_gram_change" of
+        G^(h)(k), "layer_distance" = ||W(k) - W(0)||_F, "layer_movement" = that over ||W(0)||_F,
+        "layer_movement_op" = ||W(k) - W(0)||_2, "gradient_norm" = ||dL/dW||_F; "pattern_change" is (records,
+        hidden layers).
 
     Raises
     ------
@@ -226,9 +245,24 @@ def train(
     ----------
     Du, thesis (2019), ch. 2, gradient descent on the first layer and definition of H(k).
     """
+    if not isinstance(network, TwoLayerReLU):
+        check_deep_request(network, layers, memory_limit)
+        from lazygram.training.deep import DeepTrainer  # needs scipy.special, which the rest does without
+
+        return DeepTrainer(
+            network, X, y, steps, step_size, loss=loss, reduction=reduction, method=method,
+            batch_size=batch_size, seed=seed, layer_step_sizes=layer_step_sizes, record=record,
+            record_every=record_every, X_test=X_test, y_test=y_test, tolerance=tolerance,
+            callbacks=callbacks, checkpoint=checkpoint, checkpoint_every=checkpoint_every, resume=resume,
+            threads=threads,
+        ).run()  # fmt: skip
+    if reduction != "sum":
+        raise ValueError(f"reduction: a two-layer network is trained on the sum, got {reduction!r}")
+    if layer_step_sizes is not None:
+        raise ValueError("layer_step_sizes: only for deep networks")
     return _Trainer(
-        network, X, y, steps, step_size, loss, method, layers, batch_size, seed, record, record_every,
-        X_test, y_test, tolerance, callbacks, checkpoint, checkpoint_every, resume, threads,
+        network, X, y, steps, number_or_auto(step_size), loss, method, layers, batch_size, seed, record,
+        record_every, X_test, y_test, tolerance, callbacks, checkpoint, checkpoint_every, resume, threads,
         memory_limit,
     ).run()  # fmt: skip
 
@@ -298,12 +332,7 @@ class _Trainer:
             check_event_network(network, layers)
         self.batch_size = self._check_batch(batch_size, n)
         self.tolerance = None if tolerance is None else check_positive_float(tolerance, "tolerance")
-        if not callable(callbacks) and not isinstance(callbacks, Iterable):
-            raise TypeError(f"callbacks: a callable or a list of callables is needed, got {callbacks!r}")
-        self.callbacks = [callbacks] if callable(callbacks) else list(callbacks)
-        for callback in self.callbacks:
-            if not callable(callback):
-                raise TypeError(f"callbacks: callables are needed, got {callback!r}")
+        self.callbacks = check_callbacks(callbacks)
         self.checkpoint = checkpoint
         self.checkpoint_every = (
             None if checkpoint_every is None else check_positive_int(checkpoint_every, "checkpoint_every")
@@ -569,7 +598,10 @@ class _Trainer:
         test_loss = None
         if self.y_test is not None:
             test_loss = self.loss.value(self.state.test_predictions(), self.y_test)
-        values = self.recorder.record(self.state.step, loss, test_loss, self.state)
+        return self._tell(loss, self.recorder.record(self.state.step, loss, test_loss, self.state))
+
+    def _tell(self, loss: float, values: dict[str, Any]) -> bool:
+        """Show a recorded step to the callbacks; whether one of them asks to stop."""
         shown = {name: np.copy(x) if isinstance(x, np.ndarray) else x for name, x in values.items()}
         state = StepState(self.state.step, self.steps, loss, self.state.u.copy(), shown, self._elapsed())
         wishes = [
