@@ -92,8 +92,8 @@ def test_divergence_is_infinite_distance() -> None:
     ("changes", "message"),
     [
         ({"step_size": 0.0}, "step_size: must be positive"),
-        ({"step_size": [0.1]}, "step_size: 3 are needed, got 1"),
-        ({"step_size": [0.1, -1.0, 0.1]}, "step_size: all must be positive"),
+        ({"step_size": [0.1]}, "step_size: 3 numbers are needed"),
+        ({"step_size": [0.1, -1.0, 0.1]}, "step_size: must be positive"),
         ({"reduction": "max"}, "reduction: 'sum' or 'mean'"),
         ({"batch_size": 3}, "batch_size: at most n = 2"),
         ({"gram_test": np.ones((1, 2))}, "gram_test, f0_test: they belong together"),

@@ -11,7 +11,7 @@ form; here it is stepped, so that other losses, minibatches and schedules can be
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -24,12 +24,12 @@ from lazygram.arrays import (
     as_matrix,
     as_vector,
     check_nonnegative_int,
-    check_positive_float,
     check_positive_int,
 )
 from lazygram.training.dense import batch_indices
 from lazygram.training.history import History, record_steps
 from lazygram.training.losses import Loss, get_loss
+from lazygram.training.schedules import StepSizes
 
 __all__ = ["LinearisedRun", "train_linearised"]
 
@@ -88,7 +88,7 @@ def train_linearised(
     u0: npt.ArrayLike,
     y: npt.ArrayLike,
     steps: int,
-    step_size: float | Sequence[float],
+    step_size: float | Callable[[int], float] | Iterable[float],
     *,
     loss: str | Loss = "quadratic",
     reduction: Literal["sum", "mean"] = "sum",
@@ -108,8 +108,8 @@ def train_linearised(
         Predictions of the initial network, labels.
     steps : int
         Number of steps.
-    step_size : float or sequence of float
-        eta, or one for every step.
+    step_size : float, callable or list of float
+        eta, a function of the step, or one number for every step.
     loss, reduction, batch_size, seed
         As in :func:`lazygram.train`; the same seed draws the same batches.
     record_every : int or iterable of int
@@ -135,7 +135,7 @@ def train_linearised(
     chosen = get_loss(loss)
     chosen.check_labels(labels)
     count = check_nonnegative_int(steps, "steps")
-    sizes = _step_sizes(step_size, count)
+    sizes = StepSizes(step_size, count)
     if reduction not in ("sum", "mean"):
         raise ValueError(f"reduction: 'sum' or 'mean' is needed, got {reduction!r}")
     weight = 1.0 if reduction == "sum" else 1.0 / n
@@ -175,14 +175,3 @@ def train_linearised(
             if cross is not None and f is not None:
                 f = f - sizes[k] * (cross @ slope)
     return LinearisedRun({name: np.array(values) for name, values in rows.items()}, scale)
-
-
-def _step_sizes(step_size: float | Sequence[float], steps: int) -> Float64:
-    if isinstance(step_size, Sequence) or np.ndim(step_size):
-        sizes: Float64 = as_vector(step_size, "step_size", dtype=np.float64)
-        if len(sizes) < steps:
-            raise ValueError(f"step_size: {steps} are needed, got {len(sizes)}")
-        if (sizes[:steps] <= 0.0).any():
-            raise ValueError("step_size: all must be positive")
-        return sizes
-    return np.full(steps, check_positive_float(step_size, "step_size"))
