@@ -23,6 +23,7 @@ __all__ = [
     "figure_style",
     "finish_axes",
     "log_scale",
+    "log_ticks",
     "new_figure",
     "ordered_colors",
     "require_matplotlib",
@@ -156,6 +157,15 @@ def log_scale(axes: Axes, *curves: npt.NDArray[np.float64]) -> None:
     low, high = float(values.min()), float(values.max())
     if high < 1.001 * low:
         axes.set_ylim(low / 2, high * 2)
+
+
+def log_ticks(axes: Axes, values: Sequence[float]) -> None:
+    """Make the x axis logarithmic, with ticks at these values (widths, depths) and nowhere else."""
+    from matplotlib.ticker import NullLocator
+
+    axes.set_xscale("log")
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.set_xticks(list(values), labels=[f"{value:g}" for value in values])
 
 
 def save_figure(

@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from lazygram.analysis import two_layer_bounds as bounds
-from lazygram.analysis.spectrum import as_symmetric, eigenvalues, operator_norm
-from lazygram.arrays import as_matrix, as_vector, check_positive_float, check_positive_int
+from lazygram.analysis.spectrum import as_symmetric, eigenvalues, gram_spectrum, operator_norm
+from lazygram.arrays import as_vector, check_positive_float, check_positive_int
 
 __all__ = ["TwoLayerQuantities", "two_layer_quantities"]
 
@@ -198,7 +198,7 @@ def two_layer_quantities(
     if delta >= 1.0:
         raise ValueError(f"delta: must be a probability below 1, got {delta}")
 
-    lambda_0, lambda_max = _spectrum_of_kernel(H_inf, matrix)
+    lambda_0, lambda_max = gram_spectrum(H_inf, "H_inf")
     norms_squared = 2.0 * matrix.diagonal()
     norms = np.sqrt(norms_squared)
     expected, residual = _residuals(residual_norm, y, norms_squared, delta)
@@ -252,21 +252,6 @@ def two_layer_quantities(
         flip_count_flow=bounds.flip_count_bound(n, m, radius_flow, delta),
         flip_count_gd=bounds.flip_count_bound(n, m, radius_gd, delta),
     )
-
-
-def _spectrum_of_kernel(H_inf: ArrayLike, matrix: Float64Array) -> tuple[float, float]:
-    """Extreme eigenvalues, the smallest set to 0 where rounding of H_inf could have made it."""
-    eps = float(np.finfo(as_matrix(H_inf, "H_inf").dtype).eps)
-    values = eigenvalues(matrix)
-    smallest, largest = float(values[0]), float(values[-1])
-    # A diagonal that is negative, or off-diagonal entries too large for it: not a Gram matrix.
-    if float(matrix.diagonal().min()) < 0.0 or smallest < -math.sqrt(eps) * max(largest, 0.0):
-        raise ValueError(
-            f"H_inf: is not positive semi-definite (smallest eigenvalue {smallest:.3g}, "
-            f"smallest diagonal entry {float(matrix.diagonal().min()):.3g})"
-        )
-    noise = matrix.shape[0] * eps * largest
-    return (smallest if smallest > noise else 0.0), max(largest, 0.0)
 
 
 def _residuals(

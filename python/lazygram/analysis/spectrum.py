@@ -26,6 +26,7 @@ __all__ = [
     "as_symmetric",
     "certified_lambda_min",
     "eigenvalues",
+    "gram_spectrum",
     "lambda_max",
     "lambda_min",
     "operator_norm",
@@ -111,6 +112,40 @@ def _eigvalsh(matrix: Float64Array, index: int | None = None) -> Float64Array:
     with threads:
         values = scipy.linalg.eigvalsh(matrix, lower=True, check_finite=False, subset_by_index=chosen)
     return np.asarray(values, dtype=np.float64)
+
+
+def gram_spectrum(K: ArrayLike, name: str = "K") -> tuple[float, float]:
+    """Smallest and largest eigenvalue of a Gram matrix, the smallest 0 where rounding could have made it.
+
+    Parameters
+    ----------
+    K : array_like, shape (n, n)
+        Symmetric positive semi-definite up to rounding of its own dtype.
+    name : str
+        Name of the argument in error messages.
+
+    Returns
+    -------
+    lambda_min, lambda_max : float
+        Neither is negative.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As :func:`as_symmetric`, or if ``K`` has a clearly negative eigenvalue or diagonal entry.
+    """
+    matrix = as_symmetric(K, name)
+    eps = float(np.finfo(as_matrix(K, name).dtype).eps)
+    values = _eigvalsh(matrix)
+    smallest, largest = float(values[0]), float(values[-1])
+    # A diagonal that is negative, or off-diagonal entries too large for it: not a Gram matrix.
+    if float(matrix.diagonal().min()) < 0.0 or smallest < -math.sqrt(eps) * max(largest, 0.0):
+        raise ValueError(
+            f"{name}: is not positive semi-definite (smallest eigenvalue {smallest:.3g}, "
+            f"smallest diagonal entry {float(matrix.diagonal().min()):.3g})"
+        )
+    noise = matrix.shape[0] * eps * largest
+    return (smallest if smallest > noise else 0.0), max(largest, 0.0)
 
 
 def _one_eigenvalue(matrix: Float64Array, index: int) -> float:

@@ -1,8 +1,8 @@
 """The two-layer ReLU theory beside a run: which conditions and conclusions held, as a table.
 
-:func:`~lazygram.analysis.quantities.two_layer_quantities` evaluates the theory for given data,
-:func:`theory_report` sets its numbers beside what a run recorded, :func:`format_report` prints
-the rows.
+`two_layer_quantities` evaluates the theory for given data (:mod:`lazygram.analysis.quantities`),
+:func:`theory_report` sets its numbers beside what a run recorded,
+:func:`~lazygram.analysis.rows.format_report` prints the rows.
 
 The conditions are sufficient and very far from necessary: proven widths are commonly 10^12 and
 more where widths of some thousands behave as the theorems say. A report in which every width
@@ -12,14 +12,22 @@ condition fails and every conclusion holds is the normal case.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
 
 import numpy as np
-from numpy.typing import ArrayLike, DTypeLike, NDArray
+from numpy.typing import ArrayLike, DTypeLike
 
 from lazygram.analysis import two_layer_bounds as bounds
 from lazygram.analysis.quantities import TwoLayerQuantities, two_layer_quantities
+from lazygram.analysis.rows import (
+    Recorded,
+    TheoryRow,
+    at_least,
+    at_most,
+    descent_log_rate,
+    format_report,
+    rate_row,
+)
 from lazygram.arrays import check_positive_float
 
 __all__ = [
@@ -29,36 +37,6 @@ __all__ = [
     "theory_report",
     "two_layer_quantities",
 ]
-
-Float64Array = NDArray[np.float64]
-
-
-@dataclass(frozen=True)
-class TheoryRow:
-    """One condition or conclusion of the theory beside what was measured.
-
-    Attributes
-    ----------
-    name : str
-        What the row is about.
-    source : str
-        Lemma or theorem; "order" marks a hidden constant set to 1, "not in the text" the rest.
-    condition : str
-        The inequality, with its measured side first.
-    predicted : float
-        Right-hand side: the required, allowed or claimed value.
-    measured : float or None
-        Left-hand side as measured; None if the run did not record it.
-    holds : bool or None
-        Whether the inequality held, at every recorded step where it is about all steps.
-    """
-
-    name: str
-    source: str
-    condition: str
-    predicted: float
-    measured: float | None
-    holds: bool | None
 
 
 def theory_report(
@@ -110,7 +88,7 @@ def theory_report(
     2.2 bound is proven for an R fixed beforehand, so that row is an illustration; the bound on the
     pattern change holds for all R at once (see ``two_layer_bounds.flippable_fraction_bound``).
     """
-    run = _Recorded(history, flow, dtype)
+    run = Recorded(history, flow, dtype)
     if not flow:
         if step_size is None:
             raise ValueError("step_size: needed for gradient descent (or pass flow=True)")
@@ -128,66 +106,6 @@ def theory_report(
     rows += _rate_rows(quantities, run, None if flow else step_size)
     rows += _run_rows(quantities, run, flow)
     return rows
-
-
-class _Recorded:
-    """Checked view of the arrays of a run; a non-finite value counts as infinitely bad."""
-
-    def __init__(self, history: Mapping[str, ArrayLike], flow: bool, dtype: DTypeLike) -> None:
-        axis = "time" if flow else "step"
-        if axis not in history:
-            raise ValueError(f"history: has no {axis!r}, only {sorted(history)}")
-        self.axis: Float64Array = np.asarray(history[axis], dtype=np.float64)
-        if self.axis.ndim != 1 or self.axis.size == 0 or self.axis[0] != 0.0:
-            raise ValueError(f"history[{axis!r}]: must be a vector that starts at 0")
-        if (np.diff(self.axis) <= 0.0).any():
-            raise ValueError(f"history[{axis!r}]: must increase")
-        self._history = history
-        self.floor = (64.0 * float(np.finfo(dtype).eps)) ** 2
-
-    def get(self, name: str) -> Float64Array | None:
-        if name not in self._history:
-            return None
-        values = np.asarray(self._history[name], dtype=np.float64)
-        if values.shape != self.axis.shape:
-            raise ValueError(f"history[{name!r}]: shape {self.axis.shape} is needed, got {values.shape}")
-        return values
-
-    def first(self, name: str) -> float | None:
-        values = self.get(name)
-        return None if values is None else float(values[0])
-
-    def largest(self, name: str) -> float | None:
-        values = self.get(name)
-        return None if values is None else float(np.where(np.isfinite(values), values, np.inf).max())
-
-    def smallest(self, name: str) -> float | None:
-        values = self.get(name)
-        if values is None:
-            return None
-        return float(np.where(np.isfinite(values), values, -np.inf).min())
-
-    def log_loss(self) -> Float64Array | None:
-        """``log(loss / initial loss)``, the rounding floor at -inf, anything not finite at +inf."""
-        loss = self.get("loss")
-        if loss is None:
-            return None
-        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-            ratio = np.where(loss == loss[0], 1.0, loss / loss[0])
-            if loss[0] == 0.0:
-                ratio = np.where(loss == 0.0, 0.0, np.inf)
-            ratio = np.where(np.isfinite(ratio), ratio, np.inf)
-            return np.asarray(np.log(np.where(ratio <= self.floor, 0.0, ratio)))
-
-
-def _at_most(name: str, source: str, condition: str, predicted: float, measured: float | None) -> TheoryRow:
-    holds = None if measured is None else bool(measured <= predicted)
-    return TheoryRow(name, source, condition, float(predicted), measured, holds)
-
-
-def _at_least(name: str, source: str, condition: str, predicted: float, measured: float | None) -> TheoryRow:
-    holds = None if measured is None else bool(measured >= predicted)
-    return TheoryRow(name, source, condition, float(predicted), measured, holds)
 
 
 def _assumption_rows(q: TwoLayerQuantities) -> list[TheoryRow]:
@@ -233,7 +151,7 @@ def _width_rows(q: TwoLayerQuantities, flow: bool) -> list[TheoryRow]:
         ),
         (f"{theorem}, order", "m >= n^6/(delta^3 lam0^4)", q.training_width_order),
     ]
-    rows = [_at_least("width", source, text, bound, float(q.width)) for source, text, bound in required]
+    rows = [at_least("width", source, text, bound, float(q.width)) for source, text, bound in required]
     # R' < R is strict, unlike the other requirements.
     strict = rows[3]
     rows[3] = TheoryRow(
@@ -245,8 +163,8 @@ def _width_rows(q: TwoLayerQuantities, flow: bool) -> list[TheoryRow]:
 def _step_size_rows(q: TwoLayerQuantities, eta: float) -> list[TheoryRow]:
     limit = q.step_size_divergence
     return [
-        _at_most("step size", "Thm 2.3", "eta <= lam0/(4 n^2)", q.step_size_bound, eta),
-        _at_most("step size", "Thm 2.3, order", "eta <= lam0/n^2", q.step_size_order, eta),
+        at_most("step size", "Thm 2.3", "eta <= lam0/(4 n^2)", q.step_size_bound, eta),
+        at_most("step size", "Thm 2.3, order", "eta <= lam0/n^2", q.step_size_order, eta),
         TheoryRow("step size", "frozen GD", "eta < 2/lmax(Hinf)", limit, eta, bool(eta < limit)),
     ]
 
@@ -256,9 +174,9 @@ def _initial_rows(
 ) -> list[TheoryRow]:
     tolerance = q.gram_tolerance
     rows = [
-        _at_most("initial Gram", "Lemma 2.1", "|H(0)-Hinf|_2 <= lam0/4", tolerance, distance),
-        _at_least("initial Gram", "Lemma 2.1", "lmin(H(0)) >= 3 lam0/4", 3 * tolerance, initial_min),
-        _at_most(
+        at_most("initial Gram", "Lemma 2.1", "|H(0)-Hinf|_2 <= lam0/4", tolerance, distance),
+        at_least("initial Gram", "Lemma 2.1", "lmin(H(0)) >= 3 lam0/4", 3 * tolerance, initial_min),
+        at_most(
             "initial Gram, this width",
             "Lemma 2.1",
             "|H(0)-Hinf|_2 <= n sqrt(log(2n^2/delta)/(2m))",
@@ -268,7 +186,7 @@ def _initial_rows(
     ]
     if q.initial_gram_entry is not None:
         rows.append(
-            _at_most(
+            at_most(
                 "initial Gram, entries",
                 "Lemma 2.1",
                 "|H_ij(0)-Hinf_ij| <= max|x|^2 sqrt(log(2n^2/delta)/(2m))",
@@ -279,7 +197,7 @@ def _initial_rows(
     if q.expected_residual is not None:
         residual = None if loss is None else math.sqrt(2.0 * loss)
         rows.append(
-            _at_most(
+            at_most(
                 "initial residual",
                 "Thm 2.2 (Markov)",
                 "|e(0)| <= sqrt(E|e(0)|^2/delta)",
@@ -290,54 +208,25 @@ def _initial_rows(
     return rows
 
 
-def _rate_rows(q: TwoLayerQuantities, run: _Recorded, step_size: float | None) -> list[TheoryRow]:
+def _rate_rows(q: TwoLayerQuantities, run: Recorded, step_size: float | None) -> list[TheoryRow]:
     """Rate over the whole run and, for descent, contraction per step."""
     if step_size is None:
-        log_rate = -q.lambda_0
-        source, text, unit = "Thm 2.2", "|e(t)|^2 <= exp(-lam0 t) |e(0)|^2", "time"
-    else:
-        base = 1.0 - 0.5 * step_size * q.lambda_0
-        # No rate is claimed for eta >= 2/lam0; -inf is met by a zero loss only.
-        log_rate = math.log(base) if base > 0.0 else -math.inf
-        source, text, unit = "Thm 2.3", "|e(k)|^2 <= (1-eta lam0/2)^k |e(0)|^2", "step"
-    name = f"rate, every recorded {unit}"
-    log_loss = run.log_loss()
-    predicted = math.exp(log_rate)
-    if log_loss is None or run.axis.size < 2:
-        rows = [TheoryRow(name, source, text, predicted, None, None)]
-    else:
-        # Slowest mean contraction per unit of time since the start, over all recorded points:
-        # at most the claimed rate exactly when the bound holds at every one of them.
-        slowest = float((log_loss[1:] / run.axis[1:]).max())
-        holds = bool(slowest <= log_rate + 4.0 * np.finfo(np.float64).eps)
-        rows = [TheoryRow(name, source, text, predicted, _exp(slowest), holds)]
-    if step_size is not None:
-        rows.append(_one_step_row(q, run, log_loss, step_size))
-    return rows
+        text = "|e(t)|^2 <= exp(-lam0 t) |e(0)|^2"
+        return [rate_row("rate", "Thm 2.2", text, -q.lambda_0, run)]
+    text = "|e(k)|^2 <= (1-eta lam0/2)^k |e(0)|^2"
+    return [
+        rate_row("rate", "Thm 2.3", text, descent_log_rate(q.lambda_0, step_size), run),
+        at_most(
+            "contraction of |e|^2 per step",
+            "Thm 2.3 (proof)",
+            "<= 1 - eta lam0 + 2C eta R (n^2+n^1.5)/delta + eta^2 n^2",
+            q.one_step_factor(step_size),
+            run.largest_one_step_factor(),
+        ),
+    ]
 
 
-def _one_step_row(
-    q: TwoLayerQuantities, run: _Recorded, log_loss: Float64Array | None, step_size: float
-) -> TheoryRow:
-    measured: float | None = None
-    if log_loss is not None:
-        # Between two records more than a step apart the bound holds for the geometric mean.
-        live = np.isfinite(log_loss[:-1])
-        gaps = np.diff(run.axis)[live]
-        if gaps.size:
-            with np.errstate(invalid="ignore"):
-                drops = log_loss[1:][live] - log_loss[:-1][live]
-            measured = _exp(float((drops / gaps).max()))
-    return _at_most(
-        "contraction of |e|^2 per step",
-        "Thm 2.3 (proof)",
-        "<= 1 - eta lam0 + 2C eta R (n^2+n^1.5)/delta + eta^2 n^2",
-        q.one_step_factor(step_size),
-        measured,
-    )
-
-
-def _run_rows(q: TwoLayerQuantities, run: _Recorded, flow: bool) -> list[TheoryRow]:
+def _run_rows(q: TwoLayerQuantities, run: Recorded, flow: bool) -> list[TheoryRow]:
     """Gram matrix, distances and patterns along the run."""
     distance = run.largest("max_distance")
     moved = q.distance_flow if flow else q.distance_gd
@@ -351,24 +240,24 @@ def _run_rows(q: TwoLayerQuantities, run: _Recorded, flow: bool) -> list[TheoryR
         gram_bound = bounds.gram_change_bound(q.n, distance, q.delta)
         flip_bound = bounds.flippable_fraction_bound(distance, q.n, q.width, q.delta)
     return [
-        _at_most("H along the run", "Lemma 2.2", "|H(k)-H(0)|_2 <= lam0/4", q.gram_tolerance, change),
-        _at_least(
+        at_most("H along the run", "Lemma 2.2", "|H(k)-H(0)|_2 <= lam0/4", q.gram_tolerance, change),
+        at_least(
             "H along the run",
             "Lemma 2.2, 2.4",
             "lmin(H(k)) >= lam0/2",
             0.5 * q.lambda_0,
             run.smallest("lambda_min"),
         ),
-        _at_most("distance", lemma, moved_text, moved, distance),
-        _at_most("distance", "Lemma 2.2, 2.4" if flow else "Thm 2.3", radius_text, radius, distance),
-        _at_most(
+        at_most("distance", lemma, moved_text, moved, distance),
+        at_most("distance", "Lemma 2.2, 2.4" if flow else "Thm 2.3", radius_text, radius, distance),
+        at_most(
             "H, at the measured distance",
             "Lemma 2.2",
             "|H(k)-H(0)|_2 <= 4 n^2 R/(sqrt(2pi) delta)",
             gram_bound,
             None if distance is None else change,
         ),
-        _at_most(
+        at_most(
             "patterns, at the measured distance",
             "Lemma 2.5, all R at once",
             "changed <= erf(R/sqrt2) + sqrt(log(2n/delta)/(2m))",
@@ -376,55 +265,3 @@ def _run_rows(q: TwoLayerQuantities, run: _Recorded, flow: bool) -> list[TheoryR
             None if distance is None else flips,
         ),
     ]
-
-
-def _exp(value: float) -> float:
-    return math.exp(value) if value < 700.0 else math.inf
-
-
-def format_report(rows: Sequence[TheoryRow]) -> str:
-    """Plain-text table of a report, one line a row.
-
-    Parameters
-    ----------
-    rows : sequence of TheoryRow
-
-    Returns
-    -------
-    str
-        Columns: name, condition (measured side first), predicted, measured, holds (yes, no, or
-        "-" where the run did not record it), source. No trailing newline.
-    """
-    header = ("quantity", "condition", "predicted", "measured", "holds", "source")
-    words = {True: "yes", False: "no", None: "-"}
-    table = [header] + [
-        (
-            row.name,
-            row.condition,
-            _number(row.predicted),
-            _number(row.measured),
-            words[row.holds],
-            row.source,
-        )
-        for row in rows
-    ]
-    widths = [max(len(line[column]) for line in table) for column in range(len(header))]
-    numeric = {2, 3}
-    lines = [
-        "  ".join(
-            cell.rjust(width) if column in numeric else cell.ljust(width)
-            for column, (cell, width) in enumerate(zip(line, widths, strict=True))
-        ).rstrip()
-        for line in table
-    ]
-    lines.insert(1, "  ".join("-" * width for width in widths))
-    return "\n".join(lines)
-
-
-def _number(value: float | None) -> str:
-    if value is None or math.isnan(value):
-        return "-"
-    # A contraction factor of 1 - 1e-7 should not read "1".
-    if 1e-12 < abs(value - 1.0) < 1e-3:
-        return f"1{value - 1.0:+.2e}"
-    return f"{value:.4g}"

@@ -4,7 +4,7 @@
 
     load_dataset("digits", n=300, ...)
         |
-        sources    synthetic.py  digits.py  tables.py (npz, npy, csv)  idx.py (MNIST)
+        sources    synthetic.py  separated.py  digits.py  tables.py (npz, npy, csv)  idx.py (MNIST)
         |              each gives a Pool: raw rows, raw labels, perhaps its own test part
         prepare.py     classes -> +-1, seeded sub-sample, held-out part, unit rows, refusals
         |
@@ -20,6 +20,7 @@ from lazygram.data.images import load_images
 from lazygram.data.load import SOURCES, load_dataset
 from lazygram.data.pool import Dataset
 from lazygram.data.prepare import TASKS, parallel_rows
+from lazygram.data.separated import separated_sphere, separation
 from lazygram.data.synthetic import synthetic
 
 __all__ = [
@@ -30,5 +31,7 @@ __all__ = [
     "load_images",
     "parallel_rows",
     "read_idx",
+    "separated_sphere",
+    "separation",
     "synthetic",
 ]

@@ -34,6 +34,8 @@ REGISTRY = Registry(
         # Gaussian input: thesis chapter 6
         # Saddle points: thesis chapter 7
         # Deep ReLU networks: Zou et al.
+        "zou.init": "zou_init",
+        "zou.region": "zou_region",
         # Landscape: essay
         "essay.gradient": "essay_gradient",
     },

@@ -1,0 +1,242 @@
+"""The theory of deep networks beside a run: which conditions and conclusions held, as a table.
+
+Theorems 3.1 (fully connected), 3.2 (ResNet) and 3.3 (convolutional ResNet) of Du's thesis say: with
+``lam = lambda_min(K^(H))`` and a width and step size of some order, G^(H) starts near K^(H), stays near it,
+no weight matrix moves far, and the loss falls at least like ``(1 - eta lam/2)^k``.
+:func:`deep_theory_report` holds each of these against what a run recorded.
+
+The orders hide constants that the texts do not specify (2^{O(H)}, poly(p)); with all of them set to 1 widths
+are still far above anything that is trained. As in the two-layer theory, conditions that fail beside
+conclusions that hold are the normal case.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+import numpy as np
+from numpy.typing import ArrayLike, DTypeLike, NDArray
+
+from lazygram.analysis.deep_quantities import DeepQuantities
+from lazygram.analysis.rows import (
+    Recorded,
+    TheoryRow,
+    at_least,
+    at_most,
+    descent_log_rate,
+    rate_row,
+    worst,
+)
+from lazygram.arrays import check_positive_float
+
+__all__ = ["deep_theory_report"]
+
+Float64Array = NDArray[np.float64]
+
+_THEOREM = {"fc": "Thm 3.1", "resnet": "Thm 3.2", "conv-resnet": "Thm 3.3"}
+_LEMMAS = {  # norms, initial Gram, stability, movement
+    "fc": ("Lemma 3.1", "Lemma 3.2", "Lemma 3.4", "Lemma 3.5"),
+    "resnet": ("Lemma 3.8", "Lemma 3.9", "Lemma 3.11", "Lemma 3.12"),
+    "conv-resnet": ("Lemma 3.15", "Lemma 3.16", "Lemma 3.18", "Lemma 3.19"),
+}
+_WIDTHS = {
+    "fc": "n^4/lam^4",
+    "resnet": "max(n^4/(lam^4 H^6), n^2/(lam^2 H^2))",
+    "conv-resnet": "max(n^4/(lam^4 H^6), n^4/(lam^4 H^2))",
+}
+
+
+def deep_theory_report(
+    quantities: DeepQuantities,
+    *,
+    step_size: float | None = None,
+    history: Mapping[str, ArrayLike],
+    flow: bool = False,
+    dtype: DTypeLike = np.float64,
+) -> list[TheoryRow]:
+    """Say of each condition and conclusion of Theorems 3.1-3.3 whether it held on a run.
+
+    Parameters
+    ----------
+    quantities : DeepQuantities
+        For the data, architecture, width and initial network of the run.
+    step_size : float, optional
+        Of gradient descent; needed unless ``flow``.
+    history : mapping of str to array_like
+        Recorded arrays of a run with the quadratic loss and all layers trained: "step" (or "time" for
+        flow), starting at 0, and any of "loss" (records,) and, shape (records, layers), "layer_lambda_min",
+        "layer_gram_change" and "layer_distance" (``|W^(h) - W^(h)(0)|_F``), the layers 1..H and the readout.
+    flow : bool, default False
+        The run followed the gradient flow.
+    dtype : dtype, default float64
+        Precision of the run; losses at its rounding floor are not held against a rate.
+
+    Returns
+    -------
+    list of TheoryRow
+        Assumptions, widths, step size, initial network, then the run.
+
+    Raises
+    ------
+    ValueError
+        If ``step_size`` is missing for descent, or ``history`` lacks the steps (times), does not start at 0,
+        or holds arrays of the wrong shape.
+    """
+    run = Recorded(history, flow, dtype)
+    eta: float | None = None
+    if not flow:
+        if step_size is None:
+            raise ValueError("step_size: needed for gradient descent (or pass flow=True)")
+        eta = check_positive_float(step_size, "step_size")
+    rows = [
+        TheoryRow("lambda", "Prop 3.1, 3.2", "lmin(K^(H)) > 0", 0.0, quantities.lam, quantities.lam > 0.0)
+    ]
+    rows += _width_rows(quantities)
+    if eta is not None:
+        rows += _step_size_rows(quantities, eta)
+    rows += _initial_rows(quantities)
+    rows += _rate_rows(quantities, run, eta)
+    rows += _gram_rows(quantities, run)
+    rows += _movement_rows(quantities, run)
+    return rows
+
+
+def _width_rows(q: DeepQuantities) -> list[TheoryRow]:
+    kind = q.constants.architecture
+    theorem, (norms, gram, stability, _) = _THEOREM[kind], _LEMMAS[kind]
+    required = [
+        (f"{stability}, order", f"m >= {_WIDTHS[kind]}", q.stability_width_order),
+        (f"{norms}, order", "m >= n/delta", q.norm_width_order),
+        (f"{gram}, order", "m >= n^2 log(Hn/delta)/lam^2", q.gram_width_order),
+        (f"{theorem}, order", "m >= the largest of these", q.width_order),
+    ]
+    return [at_least("width", source, text, bound, float(q.width)) for source, text, bound in required]
+
+
+def _step_size_rows(q: DeepQuantities, eta: float) -> list[TheoryRow]:
+    kind, limit = q.constants.architecture, q.step_size_divergence
+    text = "eta <= lam/n^2" if kind == "fc" else "eta <= lam H^2/n^2"
+    return [
+        at_most("step size", f"{_THEOREM[kind]}, order", text, q.step_size_order, eta),
+        TheoryRow("step size", "frozen GD", "eta < 2/lmax(NTK)", limit, eta, bool(eta < limit)),
+    ]
+
+
+def _initial_rows(q: DeepQuantities) -> list[TheoryRow]:
+    norms, gram, _, _ = _LEMMAS[q.constants.architecture]
+    # Lemma 3.1 has 2; the other two say "some constant".
+    source = norms if q.constants.architecture == "fc" else f"{norms}, constant 2"
+    rows = [
+        at_least("feature norms", source, "|x_i^(h)(0)| >= 1/2, smallest", 0.5, q.smallest_norm),
+        at_most("feature norms", source, "|x_i^(h)(0)| <= 2, largest", 2.0, q.largest_norm),
+    ]
+    last = None if q.initial is None else q.initial[q.constants.depth - 1]
+    rows += [
+        at_most(
+            "initial Gram",
+            gram,
+            "|G^(H)(0)-K^(H)|_2 <= lam/4",
+            q.gram_tolerance,
+            None if last is None else last.operator,
+        ),
+        at_least(
+            "initial Gram",
+            gram,
+            "lmin(G^(H)(0)) >= 3 lam/4",
+            3.0 * q.gram_tolerance,
+            None if last is None else last.lambda_min,
+        ),
+    ]
+    return rows
+
+
+def _rate_rows(q: DeepQuantities, run: Recorded, eta: float | None) -> list[TheoryRow]:
+    theorem = _THEOREM[q.constants.architecture]
+    if eta is None:
+        # d/dt |e|^2 = -2 e^T G e, and lmin(G) >= lam/2 during training.
+        rates = [(-q.lam, "L(t) <= exp(-lam t) L(0)", theorem)]
+        rates.append((-q.ntk_lambda_min, "L(t) <= exp(-lmin(NTK) t) L(0)", "not in the text"))
+    else:
+        rates = [(descent_log_rate(q.lam, eta), "L(k) <= (1-eta lam/2)^k L(0)", theorem)]
+        sharper = descent_log_rate(q.ntk_lambda_min, eta)
+        rates.append((sharper, "L(k) <= (1-eta lmin(NTK)/2)^k L(0)", "not in the text"))
+    rows = [rate_row("rate", source, text, log_rate, run) for log_rate, text, source in rates]
+    if eta is not None:
+        factor = run.largest_one_step_factor()
+        rows.append(at_most("loss falls", theorem, "L(k+1) <= L(k), largest ratio per step", 1.0, factor))
+    return rows
+
+
+def _gram_rows(q: DeepQuantities, run: Recorded) -> list[TheoryRow]:
+    kind, last = q.constants.architecture, q.constants.depth - 1
+    stability = _LEMMAS[kind][2]
+    smallest = _layer(run, "layer_lambda_min", last)
+    change = _layer(run, "layer_gram_change", last)
+    return [
+        at_most(
+            "G^(H) along the run",
+            stability,
+            "|G^(H)(k)-G^(H)(0)|_2 <= lam/4",
+            q.gram_tolerance,
+            None if change is None else worst(change),
+        ),
+        at_least(
+            "G^(H) along the run",
+            _THEOREM[kind],
+            "lmin(G^(H)(k)) >= lam/2",
+            0.5 * q.lam,
+            None if smallest is None else -worst(-smallest),
+        ),
+    ]
+
+
+def _movement_rows(q: DeepQuantities, run: Recorded) -> list[TheoryRow]:
+    kind = q.constants.architecture
+    distance = run.layers("layer_distance")
+    moved = None if distance is None else distance / math.sqrt(q.width)
+    bound = q.movement_bound
+    text = "|W^(h)(k)-W^(h)(0)|_F/sqrt(m) <= R'"
+    rows = []
+    if kind == "fc":
+        rows.append(_moved("all layers", _LEMMAS[kind][3], text, bound, moved, slice(None)))
+    else:
+        hidden = slice(1, q.constants.depth)
+        rows.append(_moved("layers 2..H", _LEMMAS[kind][3], text, bound, moved, hidden))
+        # Layer 1 and the readout carry no c_res/H, which the bound's 1/H comes from.
+        ends = [0, q.constants.depth]
+        rows.append(_moved("layer 1 and a", f"{_LEMMAS[kind][3]}, not justified", text, bound, moved, ends))
+    order = "R = lam/n" if kind == "fc" else "R = lam H^2/n"
+    rows.append(
+        _moved(
+            "all layers",
+            f"{_LEMMAS[kind][2]}, order",
+            f"|W^(h)(k)-W^(h)(0)|_F/sqrt(m) <= {order}",
+            q.radius_order,
+            moved,
+            slice(None),
+        )
+    )
+    return rows
+
+
+def _moved(
+    name: str,
+    source: str,
+    text: str,
+    bound: float,
+    moved: Float64Array | None,
+    layers: slice | list[int],
+) -> TheoryRow:
+    chosen = None if moved is None else moved[:, layers]
+    measured = None if chosen is None or chosen.size == 0 else worst(chosen)
+    return at_most(f"distance, {name}", source, text, bound, measured)
+
+
+def _layer(run: Recorded, name: str, layer: int) -> Float64Array | None:
+    values = run.layers(name)
+    if values is None:
+        return None
+    if values.shape[1] <= layer:
+        raise ValueError(f"history[{name!r}]: layer {layer + 1} is needed, got {values.shape[1]} layers")
+    return np.asarray(values[:, layer])
