@@ -211,7 +211,8 @@ void bind_tiles(py::module_& module) {
       .def(py::init([](std::shared_ptr<Program> program, const py::array& X1,
                        const std::optional<py::array>& X2,
                        const std::vector<std::pair<std::string, int>>& outputs,
-                       const py::object& service, int threads, const py::object& progress) {
+                       const py::object& service, int threads, const py::object& progress,
+                       const std::string& precision) {
              auto bound = std::make_unique<BoundEvaluation>();
              bound->program = std::move(program);
              bound->X1 = X1;
@@ -224,13 +225,32 @@ void bind_tiles(py::module_& module) {
              if (!service.is_none()) bound->service = std::make_unique<PythonService>(service);
              const RunOptions options = run_options(threads, progress);
              const std::vector<Output> wanted = outputs_of(outputs);
-             const py::gil_scoped_release release;
-             bound->evaluation = std::make_unique<Evaluation>(*bound->program, x1, x2, wanted,
-                                                              bound->service.get(), options);
+             require(precision == "double" || precision == "single" || precision == "general",
+                     "precision: 'double', 'single' or 'general' is needed");
+             const Precision chosen = precision == "single"    ? Precision::single
+                                      : precision == "general" ? Precision::general
+                                                               : Precision::automatic;
+             {
+               const py::gil_scoped_release release;
+               bound->evaluation = std::make_unique<Evaluation>(
+                   *bound->program, x1, x2, wanted, bound->service.get(), options, chosen);
+             }
+             if (bound->evaluation->by_angles()) bound->X1 = bound->X2 = py::array();
              return bound;
            }))
       .def("channels",
            [](const BoundEvaluation& b, std::size_t output) { return b.evaluation->channels(output); })
+      .def_property_readonly("by_angles",
+                             [](const BoundEvaluation& b) { return b.evaluation->by_angles(); })
+      .def("product",
+           [](const BoundEvaluation& b, std::size_t output, const py::array& V, const py::array& out,
+              int threads, const py::object& progress) {
+             const ConstMatrixView<double> v = matrix<const double>(V, "V");
+             const MatrixView<double> to = matrix<double>(out, "out");
+             const RunOptions options = run_options(threads, progress);
+             const py::gil_scoped_release release;
+             b.evaluation->product(output, v, to, options);
+           })
       .def("diagonal",
            [](const BoundEvaluation& b, std::size_t output) {
              const py::ssize_t channels = b.evaluation->channels(output);

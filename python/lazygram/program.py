@@ -20,7 +20,7 @@ import numpy.typing as npt
 
 from lazygram import _core
 from lazygram.activations import Activation, Function, get_activation
-from lazygram.arrays import Array, Float64, as_examples, check_positive_int
+from lazygram.arrays import Array, Float64, as_examples, as_matrix, check_positive_int
 from lazygram.duals import entry_dual, means
 from lazygram.parallel import check_threads, single_threaded_blas
 
@@ -235,6 +235,30 @@ class Program:
         height, width = self.core.shape
         return int(height * width)
 
+    @property
+    def matrices(self) -> tuple[str, ...]:
+        """Outputs that have one value per pair of examples."""
+        return ("nngp", "ntk", "grams", *self._emits)
+
+    def leading_shape(self, name: str) -> tuple[int, ...]:
+        """Axes of an output before the two of the examples."""
+        if name in ("nngp", "ntk"):
+            return ()
+        if name == "grams":
+            return (self.groups,)
+        pixels = int(self.core.emit_pixels(self._emits[name]))
+        if pixels == 1:
+            return ()
+        return (pixels, pixels) if self.core.pairs else (pixels,)
+
+    def core_outputs(self, names: Sequence[str]) -> list[tuple[str, int]]:
+        """The core's names of those outputs that are matrices."""
+        return [
+            ("emitted", self._emits[name]) if name in self._emits else (name, 0)
+            for name in names
+            if name not in self._means
+        ]
+
     # --- running --------------------------------------------------------------------------------
 
     def prepare(
@@ -245,9 +269,14 @@ class Program:
         *,
         threads: int | None = None,
         progress: Progress | None = None,
+        general: bool = False,
     ) -> Run:
-        """Everything that depends on single examples; the result computes blocks of pairs on demand."""
-        return Run(self, X, X2, tuple(outputs), threads, progress)
+        """Everything that depends on single examples; the result computes blocks of pairs on demand.
+
+        ``general``: run every operation on every pair, also where the result depends on the angle alone and
+        a table would do.
+        """
+        return Run(self, X, X2, tuple(outputs), threads, progress, general)
 
     def evaluate(
         self,
@@ -259,6 +288,7 @@ class Program:
         out: Mapping[str, Array] | None = None,
         threads: int | None = None,
         progress: Progress | None = None,
+        general: bool = False,
     ) -> dict[str, Array]:
         """Run the program on all pairs.
 
@@ -278,6 +308,8 @@ class Program:
             Threads; all by default. The result does not depend on it.
         progress : callable, optional
             Called now and then as ``progress(tiles_done, tiles)``.
+        general : bool
+            See :meth:`prepare`.
 
         Returns
         -------
@@ -292,7 +324,7 @@ class Program:
         """
         if diagonal and X2 is not None:
             raise ValueError("diagonal: needs X alone, without X2")
-        run = self.prepare(X, X2, outputs, threads=threads, progress=progress)
+        run = self.prepare(X, X2, outputs, threads=threads, progress=progress, general=general)
         given = {} if out is None else dict(out)
         unknown = set(given) - set(outputs)
         if unknown:
@@ -302,7 +334,7 @@ class Program:
         else:
             results = {}
             for name in run.matrices:
-                shape = (*run.leading_shape(name), *run.shape)
+                shape = (*self.leading_shape(name), *run.shape)
                 array = given.get(name)
                 results[name] = np.empty(shape, run.dtype) if array is None else _check_out(array, name, shape)
             run.block(slice(0, run.shape[0]), slice(0, run.shape[1]), results)
@@ -340,10 +372,12 @@ class Run:
         outputs: tuple[str, ...],
         threads: int | None,
         progress: Progress | None,
+        general: bool = False,
     ) -> None:
         program.core.require_complete()
         self._threads, self._progress = check_threads(threads), progress
         self.program = program
+        self._given, self._general = (X, X2), general
         for name in outputs:
             if name not in ("nngp", "ntk", "grams", *program.names):
                 raise ValueError(f"outputs: the program has no {name!r}")
@@ -360,27 +394,21 @@ class Run:
 
         tolerance = 3e-7 if x.dtype == np.float32 else 4e-15
         self._service = _Service(program._activations, tolerance)
-        wanted = [(name, program._emits.get(name, 0)) for name in self.matrices]
-        kinds = [(name if name not in program._emits else "emitted", slot) for name, slot in wanted]
         self._core = _core.Evaluation(
-            program.core, rows(x), None if x2 is None else rows(x2), kinds, self._service, self._threads, None
+            program.core,
+            rows(x),
+            None if x2 is None else rows(x2),
+            program.core_outputs(outputs),
+            self._service,
+            self._threads,
+            None,
+            "general" if general else ("single" if x.dtype == np.float32 else "double"),
         )
-
-    def leading_shape(self, name: str) -> tuple[int, ...]:
-        """Axes of an output before the two of the examples."""
-        if name in ("nngp", "ntk"):
-            return ()
-        if name == "grams":
-            return (self.program.groups,)
-        pixels = int(self.program.core.emit_pixels(self.program._emits[name]))
-        if pixels == 1:
-            return ()
-        return (pixels, pixels) if self.program.core.pairs else (pixels,)
 
     def diagonal(self, name: str) -> Array:
         """Values of pairs (i, i) of X."""
         values = self._core.diagonal(self.matrices.index(name)).astype(self.dtype, copy=False)
-        result: Array = values.reshape(*self.leading_shape(name), -1)
+        result: Array = values.reshape(*self.program.leading_shape(name), -1)
         return result
 
     def mean(self, name: str) -> Array:
@@ -388,6 +416,22 @@ class Run:
         values = self._core.mean(self.program._means[name]).astype(self.dtype, copy=False)
         result: Array = values[0] if values.shape[0] == 1 else np.ascontiguousarray(values.T)
         return result
+
+    def transposed(self) -> Run:
+        """The same outputs with the two sets of examples exchanged."""
+        X, X2 = self._given
+        outputs = (*self.matrices, *self.vectors)
+        return Run(self.program, X if X2 is None else X2, None if X2 is None else X, outputs, None, None, self._general)
+
+    def product(self, V: Array) -> Array:
+        """K V for the only matrix among the outputs, V of shape (n2, k); K is not stored."""
+        v = as_matrix(V, "V", dtype=np.float64)
+        if v.shape[0] != self.shape[1]:
+            raise ValueError(f"V: {self.shape[1]} rows are needed, got {v.shape[0]}")
+        out = np.empty((self.shape[0], v.shape[1]))
+        with single_threaded_blas():
+            self._core.product(0, v, out, self._threads, self._progress)
+        return out.astype(self.dtype, copy=False)
 
     def block(self, rows: slice, cols: slice, out: Mapping[str, Array], progress: bool = True) -> None:
         """Pairs rows x cols into arrays by name, shape (..., rows, cols)."""

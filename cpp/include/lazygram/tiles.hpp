@@ -64,12 +64,17 @@ struct EvaluationMemory {
   std::int64_t scratch = 0;   // tiles, all threads
 };
 
+// Programs of vectors whose result depends on the angle alone (see src/tiles/angle.hpp) are run from
+// a table, in the precision that the result will have; `general` keeps the way of all others.
+enum class Precision { automatic, single, general };
+
 class Evaluation {
  public:
   // X1 (n x features), X2 (n2 x features) or empty for the symmetric problem; features are channels
   // x pixels for an image. The program, the inputs and the service must outlive the evaluation.
   Evaluation(const Program& program, ConstMatrixView<double> X1, ConstMatrixView<double> X2,
-             std::vector<Output> outputs, ActivationService* service, const RunOptions& options);
+             std::vector<Output> outputs, ActivationService* service, const RunOptions& options,
+             Precision precision = Precision::automatic);
   ~Evaluation();
 
   bool symmetric() const;
@@ -85,6 +90,13 @@ class Evaluation {
   // Pairs [i, i + rows) x [j, j + cols); arrays begin at pair (i, j), one per output.
   void block(std::int64_t i, std::int64_t rows, std::int64_t j, std::int64_t cols,
              const std::vector<OutputArray>& arrays, const RunOptions& options) const;
+
+  // out (n x k) = output V, V (n2 x k), without storing the output; O(n k) memory. Sums over examples
+  // are in float64, those within a tile in the tile's precision, always in the same order.
+  void product(std::size_t output, ConstMatrixView<double> V, MatrixView<double> out,
+               const RunOptions& options) const;
+
+  bool by_angles() const;  // run from a table: the inputs are not needed any more
 
   static EvaluationMemory memory(const Program& program, std::int64_t features, std::int64_t n,
                                  std::int64_t n2, const std::vector<Output>& outputs, int threads);

@@ -8,6 +8,10 @@
 #include "lazygram/blas.hpp"
 #include "lazygram/error.hpp"
 #include "lazygram/gram.hpp"
+#include "tiles/angle.hpp"
+#include "tiles/angle_path.hpp"
+#include "tiles/examples.hpp"
+#include "tiles/product.hpp"
 #include "tiles/runner.hpp"
 
 namespace lazygram {
@@ -22,47 +26,6 @@ constexpr std::int64_t kBlockBytes = 1 << 18;
 constexpr std::int64_t kAloneBytes = 1 << 26;  // of a block of examples whose duals are asked for
 // Cosines above this are computed again from the difference of the two vectors.
 constexpr double kNearCosine = 0.999;
-
-// One set of examples in the layouts that tiles read.
-struct Examples {
-  std::int64_t n = 0, features = 0;
-  ConstMatrixView<double> rows;    // vectors: as given
-  Buffer<double> columns;          // images: [channel][pixel][n]
-  Buffer<double> square;           // vectors: |x|^2
-  SideTables tables;
-
-  Examples(const Program& program, ConstMatrixView<double> X)
-      : n(X.rows), features(X.cols), rows(X), tables(program, X.rows) {
-    if (program.is_image()) {
-      columns = Buffer<double>(n * features);
-      constexpr std::int64_t step = 16;
-      for (std::int64_t f = 0; f < features; f += step)
-        for (std::int64_t i = 0; i < n; ++i)
-          for (std::int64_t g = f; g < std::min(features, f + step); ++g)
-            columns[g * n + i] = X(i, g);
-      return;
-    }
-    square = Buffer<double>(n);
-    for (std::int64_t i = 0; i < n; ++i) {
-      double sum = 0.0;
-      for (std::int64_t k = 0; k < features; ++k) sum += X(i, k) * X(i, k);
-      square[i] = sum;
-    }
-  }
-};
-
-// x.y of two nearly (anti)parallel rows: |x||y| (1 - |x/|x| -+ y/|y||^2 / 2), exact for equal rows.
-double near_product(const double* x, const double* y, std::int64_t size, double square_x,
-                    double square_y, bool same_side) {
-  const double a = 1.0 / std::sqrt(square_x), b = (same_side ? 1.0 : -1.0) / std::sqrt(square_y);
-  double sum = 0.0;
-  for (std::int64_t k = 0; k < size; ++k) {
-    const double d = a * x[k] - b * y[k];
-    sum += d * d;
-  }
-  const double size_xy = std::sqrt(square_x) * std::sqrt(square_y);
-  return (same_side ? size_xy : -size_xy) * (1.0 - 0.5 * sum);
-}
 
 struct Scratch {
   std::unique_ptr<Runner> runner;
@@ -96,15 +59,15 @@ int output_channels(const Program& program, const Output& output) {
   }
 }
 
-// Writes a tile's channel, and its mirror image, to the caller's array.
-template <typename T>
-void copy_out(const double* tile, std::int64_t edge, const TileGrid::Tile& t,
+// Writes a tile's channel, or its mirror image, to the caller's array.
+template <typename T, typename From>
+void copy_out(const From* tile, std::int64_t edge, const TileGrid::Tile& t,
               const OutputArray& array, std::int64_t channel, bool mirrored) {
   T* const data = static_cast<T*>(array.data) + channel * array.channel;
   if (!mirrored) {
     for (std::int64_t r = 0; r < t.rows; ++r) {
       T* const to = data + (t.i + r) * array.row + t.j * array.column;
-      const double* const from = tile + r * edge;
+      const From* const from = tile + r * edge;
       if (array.column == 1) {
         for (std::int64_t c = 0; c < t.cols; ++c) to[c] = static_cast<T>(from[c]);
       } else {
@@ -139,6 +102,8 @@ struct Evaluation::State {
   std::vector<Buffer<double>> diagonals;  // per output: channels x n
   std::vector<Buffer<double>> means;      // per emit_mean: pixels x n
   std::vector<int> mean_pixels;
+  std::unique_ptr<AnglePath<float>> single_angles;
+  std::unique_ptr<AnglePath<double>> double_angles;
   double input_scale = 1.0;
   std::int64_t edge;
 
@@ -152,6 +117,7 @@ struct Evaluation::State {
     }
   }
   const Examples& second() const { return other ? *other : first; }
+  const Examples* second_or_null() const { return other.get(); }
 
   bool asks() const {
     for (const ProgramActivation& a : program.activations()) {
@@ -175,6 +141,10 @@ struct Evaluation::State {
   void segment_tile(const TileGrid::Tile& t, Scratch& s) const;
   void pair_tile(const TileGrid::Tile& t, Scratch& s) const;
   void prepare(Scratch& s) const;
+  void tile(const TileGrid::Tile& t, Scratch& s) const;
+  template <typename T>
+  void complete(const TileGrid::Tile& t, std::size_t output, std::vector<Buffer<T>>& out) const;
+  void choose_angles(bool single);
   BlockSink sink(const Scratch& s) const;
 };
 
@@ -239,6 +209,80 @@ BlockSink Evaluation::State::sink(const Scratch& s) const {
   for (const Buffer<double>& out : s.out) sink.base.push_back(out.data());
   sink.channel_stride = edge * edge;
   return sink;
+}
+
+// Computes a tile into s.out; the lower half of a diagonal tile is left to complete().
+void Evaluation::State::tile(const TileGrid::Tile& t, Scratch& s) const {
+  prepare(s);
+  if (program.pairs()) {
+    pair_tile(t, s);
+  } else if (program.is_image()) {
+    segment_tile(t, s);
+  } else {
+    vector_tile(t, s);
+  }
+}
+
+// Puts the values of pairs (i, i) in, and the lower half of a diagonal tile.
+template <typename T>
+void Evaluation::State::complete(const TileGrid::Tile& t, std::size_t output,
+                                 std::vector<Buffer<T>>& out) const {
+  if (other) return;
+  const int channels = output_channels(program, plan.outputs[output]);
+  const bool is_pairs = plan.outputs[output].kind == Output::Kind::emitted && program.pairs();
+  const int pixels = is_pairs ? program.emit_shape(plan.outputs[output].slot).pixels() : 0;
+  for (int c = 0; c < channels; ++c) {
+    T* const tile = out[output].data() + c * edge * edge;
+    const double* const diagonal = diagonals[output].data() + c * first.n;
+    for (std::int64_t r = 0; r < t.rows; ++r) {
+      const std::int64_t at = t.i + r - t.j;
+      if (at >= 0 && at < t.cols) tile[r * edge + at] = static_cast<T>(diagonal[t.i + r]);
+    }
+    if (!t.diagonal) continue;
+    // Seen from the other example, the pixel pair (l, k) is (k, l).
+    const int mirror = is_pairs ? c % pixels * pixels + c / pixels : c;
+    const T* const from = out[output].data() + mirror * edge * edge;
+    for (std::int64_t r = 0; r < t.rows; ++r)
+      for (std::int64_t b = 0; b < r; ++b) tile[r * edge + b] = from[b * edge + r];
+  }
+}
+
+// Programs of vectors that depend on the angle alone.
+void Evaluation::State::choose_angles(bool single) {
+  if (program.is_image() || plan.outputs.empty() || plan.outputs.size() > 2) return;
+  for (const Output& output : plan.outputs)
+    if (output.kind != Output::Kind::nngp && output.kind != Output::Kind::ntk) return;
+  std::int64_t example = -1;
+  double low = first.square[0], high = low;
+  for (const Examples* examples : {static_cast<const Examples*>(&first), second_or_null()}) {
+    for (std::int64_t i = 0; examples && i < examples->n; ++i) {
+      const double square = examples->square[i];
+      low = std::min(low, square);
+      high = std::max(high, square);
+      if (example < 0 && square > 0.0 && examples == &first) example = i;
+    }
+  }
+  if (example < 0) return;
+  const std::optional<int> degree = homogeneous_degree(program);
+  // Norms that differ by rounding of the inputs only.
+  const bool equal = low > 0.0 && high - low <= low * (single ? 2e-6 : 1e-14);
+  if (!degree && !equal) return;
+  const double square = first.square[example] * input_scale;
+  const std::optional<AngleTable> table =
+      angle_table(program, plan.outputs, square, example, first.tables, duals, degree.value_or(0));
+  if (!table) return;
+  const ConstMatrixView<double> left = first.rows;
+  const ConstMatrixView<double> right = other ? other->rows : ConstMatrixView<double>{};
+  const double unit = std::pow(input_scale, degree.value_or(0));
+  if (single) {
+    single_angles = std::make_unique<AnglePath<float>>(*table, left, right, unit, !degree);
+  } else {
+    double_angles = std::make_unique<AnglePath<double>>(*table, left, right, unit, !degree);
+  }
+  first.tables.at.clear();
+  if (other) other->tables.at.clear();
+  first.rows = {};
+  if (other) other->rows = {};
 }
 
 void Evaluation::State::alone(Examples& examples, ActivationService* service,
@@ -375,7 +419,8 @@ void Evaluation::State::pair_tile(const TileGrid::Tile& t, Scratch& s) const {
 
 Evaluation::Evaluation(const Program& program, ConstMatrixView<double> X1,
                        ConstMatrixView<double> X2, std::vector<Output> outputs,
-                       ActivationService* service, const RunOptions& options) {
+                       ActivationService* service, const RunOptions& options,
+                       Precision precision) {
   program.require_complete();
   const std::int64_t pixels = program.input_shape().pixels();
   require(X1.rows > 0 && X1.cols > 0 && X1.cols % pixels == 0,
@@ -419,6 +464,7 @@ Evaluation::Evaluation(const Program& program, ConstMatrixView<double> X1,
     if (!a.value) s.duals.value[in.index] = ask(0);
     if (!a.derivative && tracked && a.differentiable) s.duals.derivative[in.index] = ask(1);
   }
+  if (precision != Precision::general) s.choose_angles(precision == Precision::single);
 }
 
 Evaluation::~Evaluation() = default;
@@ -445,57 +491,78 @@ void Evaluation::block(std::int64_t i, std::int64_t rows, std::int64_t j, std::i
           "block: rows or columns out of range");
   require(arrays.size() == s.plan.outputs.size(), "block: one array per output is needed");
   const bool triangle = symmetric() && i == j && rows == cols;
-  const TileGrid grid{rows, cols, triangle, s.edge};
-  std::vector<Scratch> scratch(resolve_threads(options.threads));
-  parallel_tiles(grid.count(), options, [&](std::int64_t index, int thread) {
-    Scratch& mine = scratch[thread];
-    s.prepare(mine);
-    const TileGrid::Tile local = grid.tile(index);
-    TileGrid::Tile t = local;
-    t.i += i;
-    t.j += j;
-    if (s.program.pairs()) {
-      s.pair_tile(t, mine);
-    } else if (s.program.is_image()) {
-      s.segment_tile(t, mine);
-    } else {
-      s.vector_tile(t, mine);
-    }
+  const auto copy = [&](const auto& out, const TileGrid::Tile& local) {
     for (std::size_t o = 0; o < arrays.size(); ++o) {
-      const int channels = this->channels(o);
       const bool is_pairs = s.plan.outputs[o].kind == Output::Kind::emitted && s.program.pairs();
-      const int pixels =
-          is_pairs ? s.program.emit_shape(s.plan.outputs[o].slot).pixels() : 0;
-      for (int c = 0; c < channels; ++c) {
-        double* const tile = mine.out[o].data() + c * s.edge * s.edge;
-        // Seen from the other example, the pixel pair (l, k) is (k, l).
-        const int other = is_pairs ? c % pixels * pixels + c / pixels : c;
-        if (symmetric()) {
-          const double* const diagonal = this->diagonal(o) + c * this->rows();
-          for (std::int64_t r = 0; r < t.rows; ++r) {
-            const std::int64_t at = t.i + r - t.j;
-            if (at >= 0 && at < t.cols) tile[r * s.edge + at] = diagonal[t.i + r];
-          }
-        }
-        if (t.diagonal) {
-          // The lower triangle from the upper one of the mirrored channel.
-          const double* const from = mine.out[o].data() + other * s.edge * s.edge;
-          for (std::int64_t r = 0; r < t.rows; ++r)
-            for (std::int64_t b = 0; b < r; ++b) tile[r * s.edge + b] = from[b * s.edge + r];
-        }
-        const auto copy = [&](std::int64_t channel, bool mirrored) {
+      const int pixels = is_pairs ? s.program.emit_shape(s.plan.outputs[o].slot).pixels() : 0;
+      for (int c = 0; c < channels(o); ++c) {
+        const auto* const tile = out[o].data() + c * s.edge * s.edge;
+        const int mirror = is_pairs ? c % pixels * pixels + c / pixels : c;
+        for (const bool mirrored : {false, true}) {
+          if (mirrored && (!triangle || local.diagonal)) continue;
           if (arrays[o].single) {
-            copy_out<float>(tile, s.edge, local, arrays[o], channel, mirrored);
+            copy_out<float>(tile, s.edge, local, arrays[o], mirrored ? mirror : c, mirrored);
           } else {
-            copy_out<double>(tile, s.edge, local, arrays[o], channel, mirrored);
+            copy_out<double>(tile, s.edge, local, arrays[o], mirrored ? mirror : c, mirrored);
           }
-        };
-        copy(c, false);
-        if (triangle && !t.diagonal) copy(other, true);
+        }
       }
     }
-  });
+  };
+  const TileGrid grid{rows, cols, triangle, s.edge};
+  const int threads = resolve_threads(options.threads);
+  const auto run = [&](auto& scratch, const auto& compute) {
+    parallel_tiles(grid.count(), options, [&](std::int64_t index, int thread) {
+      const TileGrid::Tile local = grid.tile(index);
+      TileGrid::Tile t = local;
+      t.i += i;
+      t.j += j;
+      compute(t, scratch[thread]);
+      for (std::size_t o = 0; o < arrays.size(); ++o) s.complete(t, o, scratch[thread].out);
+      copy(scratch[thread].out, local);
+    });
+  };
+  if (s.single_angles) {
+    std::vector<AngleScratch<float>> scratch(threads);
+    run(scratch, [&](const auto& t, auto& mine) { s.single_angles->tile(t, s.edge, mine); });
+  } else if (s.double_angles) {
+    std::vector<AngleScratch<double>> scratch(threads);
+    run(scratch, [&](const auto& t, auto& mine) { s.double_angles->tile(t, s.edge, mine); });
+  } else {
+    std::vector<Scratch> scratch(threads);
+    run(scratch, [&](const auto& t, auto& mine) { s.tile(t, mine); });
+  }
 }
+
+void Evaluation::product(std::size_t output, ConstMatrixView<double> V, MatrixView<double> out,
+                         const RunOptions& options) const {
+  const State& s = *state_;
+  require(output < s.plan.outputs.size() && channels(output) == 1,
+          "output: one value per pair is needed");
+  require(V.rows == cols() && out.rows == rows() && out.cols == V.cols, "V, out: wrong shapes");
+  const int threads = resolve_threads(options.threads);
+  const auto run = [&](auto& scratch, const auto& compute) {
+    using T = std::remove_reference_t<decltype(scratch[0].out[0][0])>;
+    tile_product<T>(rows(), symmetric(), s.edge, V, out, options,
+                    [&](const TileGrid::Tile& t, int thread) -> const T* {
+                      compute(t, scratch[thread]);
+                      s.complete(t, output, scratch[thread].out);
+                      return scratch[thread].out[output].data();
+                    });
+  };
+  if (s.single_angles) {
+    std::vector<AngleScratch<float>> scratch(threads);
+    run(scratch, [&](const auto& t, auto& mine) { s.single_angles->tile(t, s.edge, mine); });
+  } else if (s.double_angles) {
+    std::vector<AngleScratch<double>> scratch(threads);
+    run(scratch, [&](const auto& t, auto& mine) { s.double_angles->tile(t, s.edge, mine); });
+  } else {
+    std::vector<Scratch> scratch(threads);
+    run(scratch, [&](const auto& t, auto& mine) { s.tile(t, mine); });
+  }
+}
+
+bool Evaluation::by_angles() const { return state_->single_angles || state_->double_angles; }
 
 std::int64_t SideTables::bytes() const {
   std::int64_t total = 0;
