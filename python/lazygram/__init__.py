@@ -17,12 +17,15 @@ from lazygram.training import (
     TrainingInterrupted,
     train,
 )
+from lazygram.training.losses import CrossEntropyLoss, DerivativeLoss, check_loss
 
 if TYPE_CHECKING:
     from lazygram.duals import AccuracyWarning, dual
 
 __all__ = [
     "AccuracyWarning",
+    "CrossEntropyLoss",
+    "DerivativeLoss",
     "LogisticLoss",
     "Loss",
     "PackedPatterns",
@@ -35,6 +38,7 @@ __all__ = [
     "TwoLayerReLU",
     "__version__",
     "activation_patterns",
+    "check_loss",
     "coactivation_counts",
     "config",
     "dual",

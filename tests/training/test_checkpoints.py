@@ -100,7 +100,7 @@ def test_resume_from_a_step_without_record(
     options = {"method": method, "batch_size": 5 if method == "sgd" else None, "record_every": 7}
     whole = train(network, X, y, 20, 0.4, **options)  # type: ignore[arg-type]
     file = tmp_path / "c.npz"
-    advance, calls = run_module._Trainer._advance, []
+    advance, calls = run_module._Course._advance, []
 
     def interrupted(self) -> None:  # type: ignore[no-untyped-def]
         calls.append(1)
@@ -108,7 +108,7 @@ def test_resume_from_a_step_without_record(
             raise KeyboardInterrupt
         advance(self)
 
-    monkeypatch.setattr(run_module._Trainer, "_advance", interrupted)
+    monkeypatch.setattr(run_module._Course, "_advance", interrupted)
     with pytest.raises(TrainingInterrupted) as caught:
         train(network, X, y, 20, 0.4, checkpoint=file, **options)  # type: ignore[arg-type]
     assert caught.value.run.summary["steps_done"] == 10

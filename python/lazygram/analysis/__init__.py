@@ -1,6 +1,7 @@
 """Analysis of training: spectra and proven eigenvalue bounds, frozen-kernel predictions, theory.
 
     spectrum           eigenvalues; certified_lambda_min, a proven lower bound
+    tracked            extreme eigenvalues of a matrix that moves a little at a time
     dynamics           predictions and losses under a constant Gram matrix, kernel predictor
     two_layer_bounds   formulas of the two-layer theory
     quantities         those formulas evaluated for given data
@@ -33,9 +34,12 @@ from lazygram.analysis.theory import (
     two_layer_quantities,
 )
 
+from lazygram.analysis.tracked import TrackedSpectrum
+
 __all__ = [
     "FrozenDynamics",
     "TheoryRow",
+    "TrackedSpectrum",
     "TwoLayerQuantities",
     "certified_lambda_min",
     "divergence_step_size",

@@ -33,7 +33,7 @@ __all__ = ["Reference", "write_results"]
 
 Float64Array = npt.NDArray[np.float64]
 # Rows of the theory report that the short table leaves out, by a word of their name or source.
-_LONG_ONLY = ("order", "loose", "(proof)", "Markov", "entries", "this width", "measured distance")
+_LONG_ONLY = ("order", "loose", "(proof)", "Markov", "entries", "this width", "measured distance", "bounded distance")
 
 
 @dataclass(frozen=True)

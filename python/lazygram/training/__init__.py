@@ -1,6 +1,14 @@
 """Gradient descent, stochastic gradient descent and gradient flow with recorded history."""
 
-from lazygram.training.losses import LogisticLoss, Loss, QuadraticLoss, get_loss
+from lazygram.training.losses import (
+    CrossEntropyLoss,
+    DerivativeLoss,
+    LogisticLoss,
+    Loss,
+    QuadraticLoss,
+    check_loss,
+    get_loss,
+)
 from lazygram.training.run import (
     METHODS,
     Run,
@@ -12,6 +20,8 @@ from lazygram.training.run import (
 
 __all__ = [
     "METHODS",
+    "CrossEntropyLoss",
+    "DerivativeLoss",
     "LogisticLoss",
     "Loss",
     "QuadraticLoss",
@@ -19,6 +29,7 @@ __all__ = [
     "StepState",
     "TrainingFailed",
     "TrainingInterrupted",
+    "check_loss",
     "get_loss",
     "train",
 ]
