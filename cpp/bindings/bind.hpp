@@ -68,6 +68,24 @@ T* vector(const py::array& array, std::int64_t size, const char* name) {
   }
 }
 
+// Number of outputs of a read-out of shape (width,) or (width, outputs).
+inline std::int64_t outputs_of(const py::array& a, std::int64_t width) {
+  require((a.ndim() == 1 || a.ndim() == 2) && a.shape(0) == width && a.size() > 0,
+          "a: one row for each neuron is needed");
+  return a.ndim() == 1 ? 1 : a.shape(1);
+}
+
+// `rows` rows of one value for each output: shape (rows,) or (rows, outputs), contiguous.
+template <typename T>
+T* values(const py::array& array, std::int64_t rows, std::int64_t outputs, const char* name) {
+  if (array.ndim() == 1 && outputs == 1) return vector<T>(array, rows, name);
+  const MatrixView<T> view = matrix<T>(array, name);
+  require(view.rows == rows && view.cols == outputs && (rows <= 1 || view.stride == outputs),
+          std::string(name) + ": a contiguous array of " + std::to_string(rows) + " x " +
+              std::to_string(outputs) + " is needed");
+  return view.data;
+}
+
 // Options of a run that lets Ctrl-C and a progress callback through. Must be made while holding the
 // GIL.
 inline RunOptions run_options(int threads, const py::object& progress) {

@@ -9,20 +9,21 @@ template <typename T>
 Parameters<T> parameters(const py::array& W, const py::array& a) {
   Parameters<T> p;
   p.W = matrix<T>(W, "W");
-  p.a = vector<T>(a, p.W.rows, "a");
+  p.outputs = outputs_of(a, p.W.rows);
+  p.a = values<T>(a, p.W.rows, p.outputs, "a");
   return p;
 }
 
 template <typename T>
 Update<T> update(const py::array& X, const py::array& rho, const py::array& bits, double step_size,
-                 bool train_output, std::int64_t width) {
+                 bool train_output, const Parameters<T>& at) {
   Update<T> u;
   u.X = matrix<const T>(X, "X");
-  u.rho = vector<const double>(rho, u.X.rows, "rho");
+  u.rho = values<const double>(rho, u.X.rows, at.outputs, "rho");
   u.bits = matrix<const std::uint64_t>(bits, "bits");
   u.step_size = step_size;
   u.train_output = train_output;
-  require(u.bits.rows == u.X.rows && u.bits.cols == pattern_words(width), "bits: wrong shape");
+  require(u.bits.rows == u.X.rows && u.bits.cols == pattern_words(at.W.rows), "bits: wrong shape");
   return u;
 }
 
@@ -38,12 +39,13 @@ void bind_for(py::module_& module) {
          const py::array& bits, double step_size, bool train_output, const py::array_t<T>& X_next,
          const py::array& u, const py::array& bits_next, int threads) {
         const Parameters<T> from = parameters<T>(W, a), to = parameters<T>(W_out, a_out);
-        const Update<T> step = update<T>(X, rho, bits, step_size, train_output, from.W.rows);
+        const Update<T> step = update<T>(X, rho, bits, step_size, train_output, from);
         const ConstMatrixView<T> x_next = matrix<const T>(X_next, "X_next");
-        double* predictions = vector<double>(u, x_next.rows, "u");
+        double* predictions = values<double>(u, x_next.rows, from.outputs, "u");
         const PatternsView next = matrix<std::uint64_t>(bits_next, "bits_next");
         require(from.W.cols == step.X.cols && x_next.cols == step.X.cols &&
-                    to.W.rows == from.W.rows && to.W.cols == from.W.cols,
+                    to.W.rows == from.W.rows && to.W.cols == from.W.cols &&
+                    to.outputs == from.outputs,
                 "W: shapes differ");
         require(next.rows == x_next.rows && next.cols == step.bits.cols, "bits_next: wrong shape");
         const RunOptions options = run_options(threads, py::none());
@@ -62,7 +64,7 @@ void bind_for(py::module_& module) {
         const Parameters<T> at = parameters<T>(W, a);
         const ConstMatrixView<T> x = matrix<const T>(X, "X");
         require(x.cols == at.W.cols, "X: wrong number of columns");
-        double* predictions = vector<double>(u, x.rows, "u");
+        double* predictions = values<double>(u, x.rows, at.outputs, "u");
         const PatternsView out = matrix<std::uint64_t>(bits, "bits");
         require(out.rows == x.rows && out.cols == pattern_words(at.W.rows), "bits: wrong shape");
         const RunOptions options = run_options(threads, py::none());
@@ -77,11 +79,12 @@ void bind_for(py::module_& module) {
          const py::array& rho, const py::array& bits, const py::array_t<T>& gradient,
          const py::array_t<T>& output_gradient, bool train_output, int threads) {
         const Parameters<T> at = parameters<T>(W, a);
-        const Update<T> step = update<T>(X, rho, bits, 1.0, train_output, at.W.rows);
+        const Update<T> step = update<T>(X, rho, bits, 1.0, train_output, at);
         const MatrixView<T> out = matrix<T>(gradient, "gradient");
         require(out.rows == at.W.rows && out.cols == at.W.cols, "gradient: wrong shape");
-        T* out_a =
-            train_output ? vector<T>(output_gradient, at.W.rows, "output_gradient") : nullptr;
+        T* out_a = train_output
+                       ? values<T>(output_gradient, at.W.rows, at.outputs, "output_gradient")
+                       : nullptr;
         const RunOptions options = run_options(threads, py::none());
         const py::gil_scoped_release release;
         loss_gradient<T>(at, step, out, out_a, options);
@@ -98,11 +101,13 @@ void predict_for(const py::object& source, const py::object& a, const py::array&
   const Neurons<T> w = neurons<T>(source);
   const ConstMatrixView<T> x = matrix<const T>(X, "X");
   require(w.dim() == x.cols, "X: wrong number of columns");
-  const T* signs = a.is_none() ? nullptr : vector<const T>(a.cast<py::array>(), w.width(), "a");
-  double* predictions = vector<double>(u, x.rows, "u");
+  const std::int64_t outputs = a.is_none() ? 1 : outputs_of(a.cast<py::array>(), w.width());
+  const T* signs =
+      a.is_none() ? nullptr : values<const T>(a.cast<py::array>(), w.width(), outputs, "a");
+  double* predictions = values<double>(u, x.rows, outputs, "u");
   const RunOptions options = run_options(threads, progress);
   const py::gil_scoped_release release;
-  predict<T>(w, signs, x, predictions, options);
+  predict<T>(w, signs, outputs, x, predictions, options);
 }
 
 template <typename T>

@@ -60,6 +60,7 @@ EventSnapshot snapshot_from(const py::dict& from) {
   s.offset = taken<std::int64_t>(from, "offset");
   s.index = taken<std::uint32_t>(from, "index");
   s.value = taken<double>(from, "value");
+  s.pairs = taken<std::uint8_t>(from, "pairs");
   return s;
 }
 
@@ -79,6 +80,7 @@ py::dict snapshot_to(const EventSnapshot& s, std::int64_t width) {
   to["offset"] = copied(s.offset);
   to["index"] = copied(s.index);
   to["value"] = copied(s.value);
+  to["pairs"] = copied(s.pairs);
   return to;
 }
 
@@ -121,8 +123,11 @@ std::unique_ptr<EventDescent<T>> make(const py::object& source, const py::object
   const Neurons<T> w = neurons<T>(source);
   const ConstMatrixView<T> x = matrix<const T>(X, "X"), x_test = matrix<const T>(X_test, "X_test");
   require(w.dim() == x.cols, "X: wrong number of columns");
-  const T* signs = a.is_none() ? nullptr : vector<const T>(a.cast<py::array>(), w.width(), "a");
   EventOptions event_options;
+  if (!a.is_none()) event_options.outputs = outputs_of(a.cast<py::array>(), w.width());
+  const T* readout =
+      a.is_none() ? nullptr
+                  : values<const T>(a.cast<py::array>(), w.width(), event_options.outputs, "a");
   event_options.reach = vector<const double>(reach, x.rows + x_test.rows, "reach");
   event_options.memory_limit = memory_limit;
   EventSnapshot snapshot;
@@ -130,7 +135,7 @@ std::unique_ptr<EventDescent<T>> make(const py::object& source, const py::object
   const RunOptions options = run_options(threads, progress);
   const bool resumes = !resume.is_none();
   const py::gil_scoped_release release;  // the core touches no Python object outside `poll`
-  return std::make_unique<EventDescent<T>>(w, signs, x, x_test, event_options,
+  return std::make_unique<EventDescent<T>>(w, readout, x, x_test, event_options,
                                            resumes ? &snapshot : nullptr, options);
 }
 
@@ -140,10 +145,11 @@ void bind_class(py::module_& module, const char* name) {
   py::class_<Descent>(module, name)
       .def(py::init(&make<T>), py::arg("neurons"), py::arg("a"), py::arg("X"), py::arg("X_test"),
            py::arg("reach"), py::arg("memory_limit"), py::arg("resume"), py::arg("threads"),
-           py::arg("progress"), py::keep_alive<1, 2>())  // stored weights are read, not copied
+           py::arg("progress"), py::keep_alive<1, 2>(),
+           py::keep_alive<1, 3>())  // stored weights and read-out are read, not copied
       .def("step",
            [](Descent& self, const py::array& rho, double step_size, int threads) {
-             const double* r = vector<const double>(rho, self.examples(), "rho");
+             const double* r = values<const double>(rho, self.examples(), self.outputs(), "rho");
              const RunOptions options = run_options(threads, py::none());
              const py::gil_scoped_release release;
              return self.step(r, step_size, options);
@@ -151,6 +157,7 @@ void bind_class(py::module_& module, const char* name) {
       .def_property_readonly("examples", &Descent::examples)
       .def_property_readonly("columns", &Descent::columns)
       .def_property_readonly("width", &Descent::width)
+      .def_property_readonly("outputs", &Descent::outputs)
       .def_property_readonly("path_length", &Descent::path_length)
       .def_property_readonly("predictions",
                              [](const Descent& self) { return copied(self.predictions()); })
@@ -170,6 +177,13 @@ void bind_class(py::module_& module, const char* name) {
              require(view.rows == self.columns() && view.cols == self.examples(),
                      "out: wrong shape");
              self.counts(view);
+           })
+      .def("output_counts",
+           [](const Descent& self, std::int64_t first, std::int64_t second, const py::array& out) {
+             const MatrixView<double> view = matrix<double>(out, "out");
+             require(view.rows == self.columns() && view.cols == self.examples(),
+                     "out: wrong shape");
+             self.output_counts(first, second, view);
            })
       .def("patterns",
            [](const Descent& self, std::int64_t begin, const py::array& bits, int threads) {
@@ -206,10 +220,10 @@ void bind_class(py::module_& module, const char* name) {
 
 template <typename T>
 py::dict plan_for(std::int64_t width, const py::array& X, const py::array& X_test, bool random,
-                  const py::array& reach, int threads) {
+                  const py::array& reach, const ReadoutShape& readout, int threads) {
   const ConstMatrixView<T> x = matrix<const T>(X, "X"), x_test = matrix<const T>(X_test, "X_test");
   const double* wanted = vector<const double>(reach, x.rows + x_test.rows, "reach");
-  return plan_dict(plan_events<T>(width, x, x_test, random, wanted, threads));
+  return plan_dict(plan_events<T>(width, x, x_test, random, wanted, readout, threads));
 }
 
 }  // namespace
@@ -218,9 +232,12 @@ void bind_events(py::module_& module) {
   bind_class<float>(module, "EventDescentF32");
   bind_class<double>(module, "EventDescentF64");
   module.def("plan_events", [](std::int64_t width, const py::array& X, const py::array& X_test,
-                               bool random, const py::array& reach, int threads) {
-    return has_dtype<float>(X) ? plan_for<float>(width, X, X_test, random, reach, threads)
-                               : plan_for<double>(width, X, X_test, random, reach, threads);
+                               bool random, const py::array& reach, std::int64_t outputs,
+                               bool units, double scale, int threads) {
+    const ReadoutShape readout{outputs, units, scale};
+    return has_dtype<float>(X)
+               ? plan_for<float>(width, X, X_test, random, reach, readout, threads)
+               : plan_for<double>(width, X, X_test, random, reach, readout, threads);
   });
 }
 

@@ -53,15 +53,19 @@ void bind_patterns(py::module_& module) {
                random_rows<double>(network, begin, out);
              }
            })
-      .def("signs", [](const RandomNetwork& network, std::int64_t begin, const py::array& out) {
-        require(out.ndim() == 1 && begin >= 0 && begin + out.shape(0) <= network.width,
-                "rows: out of range");
-        if (has_dtype<float>(out)) {
-          network.signs(begin, out.shape(0), vector<float>(out, out.shape(0), "out"));
-        } else {
-          network.signs(begin, out.shape(0), vector<double>(out, out.shape(0), "out"));
-        }
-      });
+      .def(
+          "signs",
+          [](const RandomNetwork& network, std::int64_t begin, const py::array& out,
+             std::uint32_t output) {
+            require(out.ndim() == 1 && begin >= 0 && begin + out.shape(0) <= network.width,
+                    "rows: out of range");
+            if (has_dtype<float>(out)) {
+              network.signs(begin, out.shape(0), vector<float>(out, out.shape(0), "out"), output);
+            } else {
+              network.signs(begin, out.shape(0), vector<double>(out, out.shape(0), "out"), output);
+            }
+          },
+          py::arg("begin"), py::arg("out"), py::arg("output") = 0);
   module.def("philox4x32", &philox4x32, py::arg("counter"), py::arg("key"));
   module.def("pattern_words", &pattern_words, py::arg("width"));
   module.def("activation_patterns",

@@ -199,11 +199,11 @@ TEST(predictions) {
     stored.stored = p.W.data();
     stored.stride = dim;
     std::vector<double> u(n), v(n);
-    predict<double>(stored, p.a.data(), p.x(), u.data(), with_threads(1));
+    predict<double>(stored, p.a.data(), 1, p.x(), u.data(), with_threads(1));
     for (std::int64_t i = 0; i < n; ++i)
       CHECK(std::abs(u[i] - p.prediction(p.W, p.a, i)) < tolerance<double>(width));
     for (int threads : {1, 2, 3}) {
-      predict<double>(seeded, nullptr, p.x(), v.data(),
+      predict<double>(seeded, nullptr, 1, p.x(), v.data(),
                       with_threads(threads));  // weights and signs on demand
       CHECK(u == v);
     }
@@ -276,7 +276,7 @@ TEST(overflow_shows_in_the_predictions) {
       neurons.random.width = width;
       neurons.random.dim = 2;
       double u = 0;
-      predict<float>(neurons, a.data(), {X, 1, 2, 2}, &u, {});
+      predict<float>(neurons, a.data(), 1, {X, 1, 2, 2}, &u, {});
       CHECK(!std::isfinite(u));
     }
   });

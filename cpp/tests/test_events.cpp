@@ -24,7 +24,8 @@ struct Problem {
   std::vector<T> X, X_test;
   std::vector<double> y;
   std::vector<T> W;  // stored weights; empty: those of the seed
-  std::vector<T> a;  // with W
+  std::vector<T> a;  // with W, or with several outputs: width x outputs
+  std::int64_t outputs = 1;
 
   ConstMatrixView<T> inputs() const { return {X.data(), n, d, d}; }
   ConstMatrixView<T> test_inputs() const { return {X_test.data(), tests, d, d}; }
@@ -37,15 +38,16 @@ struct Problem {
     }
     return w;
   }
-  const T* signs() const { return W.empty() ? nullptr : a.data(); }
+  const T* readout() const { return a.empty() ? nullptr : a.data(); }
   EventDescent<T> engine(double reach = kAll, int threads = 1,
                          const EventSnapshot* resume = nullptr) const {
     const std::vector<double> all(n + tests, reach);
     EventOptions options;
     options.reach = all.data();
+    options.outputs = outputs;
     RunOptions run;
     run.threads = threads;
-    return EventDescent<T>(neurons(), signs(), inputs(), test_inputs(), options, resume, run);
+    return EventDescent<T>(neurons(), readout(), inputs(), test_inputs(), options, resume, run);
   }
 };
 
@@ -73,25 +75,58 @@ Problem<T> problem(std::int64_t m, std::int64_t n, std::int64_t d, std::int64_t 
   return p;
 }
 
+// The same with several outputs, or output weights of any size: signs where `sizes` is 0, else
+// values up to that size, some of them zero.
+template <typename T>
+Problem<T> problem_with_outputs(std::int64_t m, std::int64_t n, std::int64_t d, std::int64_t tests,
+                                std::uint64_t seed, std::int64_t outputs, double sizes) {
+  Problem<T> p = problem<T>(m, n, d, tests, seed);
+  p.outputs = outputs;
+  const RandomNetwork source{seed + 2000, m + n, outputs, false};
+  const std::int64_t stride = round_up(outputs, 4);
+  std::vector<double> rows((m + n) * stride);
+  source.weights(0, m + n, rows.data(), stride);
+  p.y.clear();
+  for (std::int64_t r = 0; r < m + n; ++r) {
+    for (std::int64_t o = 0; o < outputs; ++o) {
+      const double value = rows[r * stride + o];
+      if (r >= m) {
+        p.y.push_back(value);
+      } else if (sizes == 0) {
+        p.a.push_back(static_cast<T>(value > 0 ? 1.0 : -1.0));
+      } else {
+        p.a.push_back(static_cast<T>(r % 7 == 3 ? 0.0 : sizes * std::erf(value)));
+      }
+    }
+  }
+  return p;
+}
+
 // The definition, in float64: weights W, one dense step at a time.
 struct Dense {
-  std::int64_t m, n, columns, d;
+  std::int64_t m, n, columns, d, outputs;
   std::vector<double> W, a, X, z, u;
 
   template <typename T>
   explicit Dense(const Problem<T>& p)
-      : m(p.network.width), n(p.n), columns(p.n + p.tests), d(p.d), W(m * d), a(m) {
+      : m(p.network.width),
+        n(p.n),
+        columns(p.n + p.tests),
+        d(p.d),
+        outputs(p.outputs),
+        W(m * d),
+        a(m * outputs) {
     std::vector<T> made(m * round_up(d, 4)), signs(m);
     for (std::int64_t r = 0; r < m; ++r) {
       if (p.W.empty()) {
         p.network.weights(r, 1, made.data(), round_up(d, 4));
-        p.network.signs(r, 1, signs.data());
       } else {
         std::copy_n(p.W.data() + r * d, d, made.data());
-        signs[0] = p.a[r];
       }
+      p.network.signs(r, 1, signs.data());
       for (std::int64_t k = 0; k < d; ++k) W[r * d + k] = static_cast<double>(made[k]);
-      a[r] = static_cast<double>(signs[0]);
+      for (std::int64_t o = 0; o < outputs; ++o)
+        a[r * outputs + o] = static_cast<double>(p.a.empty() ? signs[0] : p.a[r * outputs + o]);
     }
     X.assign(p.X.begin(), p.X.end());
     X.insert(X.end(), p.X_test.begin(), p.X_test.end());
@@ -99,13 +134,16 @@ struct Dense {
   }
   void forward() {
     z.assign(m * columns, 0.0);
-    u.assign(columns, 0.0);
+    u.assign(columns * outputs, 0.0);
     for (std::int64_t r = 0; r < m; ++r) {
       for (std::int64_t j = 0; j < columns; ++j) {
         double sum = 0;
         for (std::int64_t k = 0; k < d; ++k) sum += W[r * d + k] * X[j * d + k];
         z[r * columns + j] = sum;
-        u[j] += a[r] * std::max(sum, 0.0) / std::sqrt(static_cast<double>(m));
+        for (std::int64_t o = 0; o < outputs; ++o) {
+          u[j * outputs + o] +=
+              a[r * outputs + o] * std::max(sum, 0.0) / std::sqrt(static_cast<double>(m));
+        }
       }
     }
   }
@@ -113,7 +151,9 @@ struct Dense {
     for (std::int64_t r = 0; r < m; ++r) {
       for (std::int64_t i = 0; i < n; ++i) {
         if (!(z[r * columns + i] >= 0)) continue;
-        const double c = eta / std::sqrt(static_cast<double>(m)) * a[r] * rho[i];
+        double dot = 0;
+        for (std::int64_t o = 0; o < outputs; ++o) dot += a[r * outputs + o] * rho[i * outputs + o];
+        const double c = eta / std::sqrt(static_cast<double>(m)) * dot;
         for (std::int64_t k = 0; k < d; ++k) W[r * d + k] -= c * X[i * d + k];
       }
     }
@@ -157,6 +197,37 @@ void check_counts(const EventDescent<T>& engine) {
   CHECK(kept == counted);
 }
 
+// The counts of every pair of outputs: exact for signs, to the rounding of their unit otherwise.
+template <typename T>
+void check_output_counts(const EventDescent<T>& engine, const Problem<T>& p) {
+  if (p.a.empty() || !p.W.empty()) return;
+  const std::int64_t columns = engine.columns(), n = engine.examples(),
+                     words = pattern_words(engine.width()), m = engine.width();
+  const bool units = std::all_of(p.a.begin(), p.a.end(), [](T a) { return std::fabs(a) == T(1); });
+  const std::vector<std::uint64_t> bits = bits_of(engine);
+  std::vector<double> kept(columns * n);
+  for (std::int64_t o = 0; o < p.outputs; ++o) {
+    for (std::int64_t q = units ? o + 1 : o; q < p.outputs; ++q) {
+      engine.output_counts(o, q, {kept.data(), columns, n, n});
+      for (std::int64_t j = 0; j < columns; ++j) {
+        for (std::int64_t i = 0; i < n; ++i) {
+          double sum = 0, size = 0;
+          for (std::int64_t r = 0; r < m; ++r) {
+            const std::uint64_t both = bits[j * words + r / 64] & bits[i * words + r / 64];
+            const double product = static_cast<double>(p.a[r * p.outputs + o]) *
+                                   static_cast<double>(p.a[r * p.outputs + q]);
+            sum += (both >> (r % 64)) & 1u ? product : 0.0;
+            size = std::max(size, std::fabs(product));
+          }
+          const double rounding =
+              units ? 0.0 : static_cast<double>(m) * std::ldexp(std::max(size, 1.0), -42);
+          CHECK(std::fabs(kept[j * n + i] - sum) <= rounding);
+        }
+      }
+    }
+  }
+}
+
 struct Comparison {
   std::int64_t differing_bits = 0;  // all at |z| <= rounding, else the comparison fails
   double worst_u = 0;
@@ -174,7 +245,7 @@ Comparison compare(const Problem<T>& p, int steps, const std::function<double(in
     double scale = 1, z_scale = 0;
     for (double u : dense.u) scale = std::max(scale, std::fabs(u));
     for (double z : dense.z) z_scale = std::max(z_scale, std::fabs(z));
-    for (std::int64_t j = 0; j < engine.columns(); ++j) {
+    for (std::size_t j = 0; j < dense.u.size(); ++j) {
       result.worst_u =
           std::max(result.worst_u, std::fabs(engine.predictions()[j] - dense.u[j]) / scale);
     }
@@ -192,10 +263,11 @@ Comparison compare(const Problem<T>& p, int steps, const std::function<double(in
         }
       }
       check_counts(engine);
+      check_output_counts(engine, p);
     }
     if (k == steps) break;
-    std::vector<double> rho_dense(p.n);
-    for (std::int64_t i = 0; i < p.n; ++i) rho_dense[i] = dense.u[i] - p.y[i];
+    std::vector<double> rho_dense(p.y.size());
+    for (std::size_t i = 0; i < p.y.size(); ++i) rho_dense[i] = dense.u[i] - p.y[i];
     CHECK(engine.step(residual(engine, p.y).data(), eta(k), {}));
     dense.step(rho_dense, eta(k));
   }
@@ -321,7 +393,7 @@ TEST(stored_weights_like_those_of_the_seed) {
   p.network.signs(0, 600, p.a.data());
   EventDescent<double> stored = p.engine(5.0);
   CHECK(run(stored, p, 30, 0.5, 1) == expected);
-  p.a[17] = 0.5;
+  p.a[17] = std::nan("");
   CHECK_THROWS(p.engine(), ArgumentError);
 }
 
@@ -342,6 +414,109 @@ TEST(trajectory_depends_on_neither_threads_nor_reach_nor_level) {
   const auto q = problem<float>(1100, 50, 8, 6, 11);
   EventDescent<float> one = q.engine(1.0, 1), three = q.engine(4.0, 3);
   CHECK(run(one, q, 40, 0.5, 1) == run(three, q, 40, 0.5, 3));
+}
+
+TEST(several_outputs_follow_the_dense_loop) {
+  check::at_every_level([] {
+    for (std::int64_t outputs : {2, 10}) {
+      const auto p = problem_with_outputs<double>(200, 70, 9, 5, 21, outputs, 0);
+      const Comparison c = compare<double>(p, 60, [](int) { return 0.15; }, 1e-11, 20.0, 60);
+      CHECK(c.differing_bits == 0);
+    }
+  });
+}
+
+TEST(output_weights_of_any_size) {
+  for (std::int64_t outputs : {1, 3}) {
+    for (double size : {0.3, 2.5}) {
+      const auto p = problem_with_outputs<double>(260, 40, 9, 5, 22, outputs, size);
+      const double eta = 0.3 / (size * size);
+      const Comparison c = compare<double>(p, 80, [=](int) { return eta; }, 1e-11, 3.0, 10);
+      CHECK(c.differing_bits == 0);
+      // Steps at which bits flip by the half, and neurons of size zero among the others.
+      compare<double>(p, 6, [=](int) { return 60 * eta; }, 1e-9, 1.0, 2);
+    }
+  }
+  auto p = problem_with_outputs<double>(130, 12, 4, 1, 23, 2, 1.0);
+  std::fill(p.a.begin(), p.a.end(), 0.0);
+  compare<double>(p, 3, [](int) { return 0.5; }, 1e-14);
+  p.a[5] = std::numeric_limits<double>::infinity();
+  CHECK_THROWS(p.engine(), ArgumentError);
+}
+
+TEST(one_output_given_twice_is_one_output) {
+  // a for outputs 0 and 1 the same, residuals shared by halves: the trajectory of one output.
+  const auto one = problem<double>(300, 30, 8, 4, 24);
+  Problem<double> two = one;
+  two.outputs = 2;
+  std::vector<double> signs(300);
+  one.network.signs(0, 300, signs.data());
+  for (double a : signs) two.a.insert(two.a.end(), {a, a});
+  EventDescent<double> first = one.engine(5.0), second = two.engine(5.0);
+  for (int k = 0; k < 40; ++k) {
+    const std::vector<double> rho = residual(first, one.y);
+    std::vector<double> halves;
+    for (double x : rho) halves.insert(halves.end(), {0.25 * x, 0.75 * x});
+    CHECK(first.step(rho.data(), 0.4, {}));
+    CHECK(second.step(halves.data(), 0.4, {}));
+    for (std::int64_t j = 0; j < first.columns(); ++j) {
+      CHECK(std::fabs(first.predictions()[j] - second.predictions()[2 * j]) < 1e-12);
+      CHECK(std::fabs(first.predictions()[j] - second.predictions()[2 * j + 1]) < 1e-12);
+    }
+  }
+  CHECK(bits_of(first) == bits_of(second));
+}
+
+TEST(several_outputs_depend_on_neither_threads_nor_reach_nor_level) {
+  for (double size : {0.0, 1.5}) {
+    const auto p = problem_with_outputs<double>(700, 70, 8, 6, 25, 3, size);
+    EventDescent<double> reference = p.engine(kAll, 1);
+    const Trace<double> expected = run(reference, p, 20, 0.2, 1);
+    check::at_every_level([&] {
+      EventDescent<double> engine = p.engine(2.0, 2);
+      CHECK(run(engine, p, 20, 0.2, 2) == expected);
+    });
+    EventDescent<double> first = p.engine(4.0);
+    run(first, p, 7, 0.2, 1);
+    const EventSnapshot snapshot = first.snapshot();
+    EventDescent<double> second = p.engine(4.0, 2, &snapshot);
+    CHECK(run(second, p, 13, 0.2, 2) == run(first, p, 13, 0.2, 1));
+    CHECK(first.predictions() == reference.predictions());
+  }
+}
+
+TEST(weights_and_distances_with_several_outputs) {
+  const auto p = problem_with_outputs<double>(300, 30, 8, 0, 26, 3, 1.5);
+  Dense dense(p);
+  const Dense start = dense;
+  EventDescent<double> engine = p.engine(4.0);
+  for (int k = 0; k < 20; ++k) {
+    std::vector<double> rho(p.y.size());
+    for (std::size_t i = 0; i < rho.size(); ++i) rho[i] = dense.u[i] - p.y[i];
+    dense.step(rho, 0.2);
+    CHECK(engine.step(residual(engine, p.y).data(), 0.2, {}));
+  }
+  std::vector<double> W(300 * 8), distance(300);
+  engine.weights(0, {W.data(), 300, 8, 8}, {});
+  engine.distances(distance.data(), {});
+  double k_norm = 0;
+  for (std::int64_t i = 0; i < p.n; ++i) {
+    for (std::int64_t j = 0; j < p.n; ++j) {
+      double dot = 0;
+      for (std::int64_t k = 0; k < 8; ++k) dot += p.X[i * 8 + k] * p.X[j * 8 + k];
+      k_norm += dot * dot;
+    }
+  }
+  const double bound = engine.path_length() * std::sqrt(std::sqrt(k_norm)) / std::sqrt(300.0);
+  for (std::int64_t r = 0; r < 300; ++r) {
+    double sum = 0;
+    for (std::int64_t k = 0; k < 8; ++k) {
+      CHECK(std::fabs(W[r * 8 + k] - dense.W[r * 8 + k]) < 1e-12);
+      sum += std::pow(dense.W[r * 8 + k] - start.W[r * 8 + k], 2);
+    }
+    CHECK(std::fabs(distance[r] - std::sqrt(sum)) < 1e-12);
+    CHECK(distance[r] <= bound);
+  }
 }
 
 TEST(snapshot_resumes_bitwise_at_any_step) {
@@ -445,14 +620,25 @@ TEST(interruption_keeps_the_state_before_the_step) {
   interrupting.poll = [&](std::int64_t, std::int64_t) { return ++polls > 3; };
   CHECK_THROWS(engine.step(residual(engine, p.y).data(), 20.0, interrupting), Interrupted);
   CHECK(engine.predictions() == twin.predictions());
-  CHECK(run(engine, p, 5, 2.0, 2) == run(twin, p, 5, 2.0, 1));
+  // And one among the evaluations, after everything else has been polled for.
+  EventDescent<double> other = p.engine(kAll);
+  run(other, p, 3, 0.5, 1);
+  int calls = 0;
+  interrupting.poll = [&](std::int64_t, std::int64_t) { return ++calls > 5; };
+  CHECK_THROWS(other.step(residual(other, p.y).data(), 20.0, interrupting), Interrupted);
+  CHECK(other.stats().passes == 1);
+  CHECK(other.changed() == twin.changed());
+  const Trace<double> expected = run(twin, p, 5, 2.0, 1);
+  CHECK(run(engine, p, 5, 2.0, 2) == expected);
+  CHECK(run(other, p, 5, 2.0, 2) == expected);
+  CHECK(other.stats().passes == 2);
 }
 
 TEST(plan_and_memory_limit) {
   const auto p = problem<double>(5000, 20, 6, 4, 16);
   const std::vector<double> reach(24, 3.0);
   const EventPlan plan =
-      plan_events<double>(5000, p.inputs(), p.test_inputs(), true, reach.data(), 1);
+      plan_events<double>(5000, p.inputs(), p.test_inputs(), true, reach.data(), {}, 1);
   EventDescent<double> engine = p.engine(3.0);
   CHECK(std::fabs(static_cast<double>(engine.stats().tracked) - plan.tracked_pairs) <
         6 * std::sqrt(plan.tracked_pairs) + 1);

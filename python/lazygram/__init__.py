@@ -20,6 +20,7 @@ from lazygram.training import (
     TrainingInterrupted,
     train,
 )
+from lazygram.training.losses import CrossEntropyLoss, DerivativeLoss, check_loss
 
 if TYPE_CHECKING:
     from lazygram.duals import AccuracyWarning, dual
@@ -35,8 +36,10 @@ if TYPE_CHECKING:
 __all__ = [
     "AccuracyWarning",
     "ConvResidualNetwork",
+    "CrossEntropyLoss",
     "DeepNetwork",
     "DeepReLUNetwork",
+    "DerivativeLoss",
     "ExponentialLoss",
     "FullyConnectedNetwork",
     "HingeLoss",
@@ -55,6 +58,7 @@ __all__ = [
     "TwoLayerReLU",
     "__version__",
     "activation_patterns",
+    "check_loss",
     "coactivation_counts",
     "config",
     "dual",

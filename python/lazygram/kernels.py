@@ -384,9 +384,7 @@ class Kernel:
             n2 = None if X2 is None else len(as_real_array(X2, "X2"))
             stored = tuple(name for name in outputs if out is None or name not in out)
             _require_memory(_plan(chosen, x.shape, n2, tuple(outputs), x.dtype, stored, threads))
-        return chosen.evaluate(
-            x, X2, outputs, diagonal=diagonal, out=out, threads=threads, progress=progress
-        )
+        return chosen.evaluate(x, X2, outputs, diagonal=diagonal, out=out, threads=threads, progress=progress)
 
     def _compiled(self, X: npt.ArrayLike, program: Program | None = None) -> tuple[Program, Array]:
         x = as_real_array(X, "X")

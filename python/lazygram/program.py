@@ -336,7 +336,9 @@ class Program:
             for name in run.matrices:
                 shape = (*self.leading_shape(name), *run.shape)
                 array = given.get(name)
-                results[name] = np.empty(shape, run.dtype) if array is None else _check_out(array, name, shape)
+                results[name] = (
+                    np.empty(shape, run.dtype) if array is None else _check_out(array, name, shape)
+                )
             run.block(slice(0, run.shape[0]), slice(0, run.shape[1]), results)
         for name in run.vectors:
             results[name] = run.mean(name)
@@ -421,7 +423,15 @@ class Run:
         """The same outputs with the two sets of examples exchanged."""
         X, X2 = self._given
         outputs = (*self.matrices, *self.vectors)
-        return Run(self.program, X if X2 is None else X2, None if X2 is None else X, outputs, None, None, self._general)
+        return Run(
+            self.program,
+            X if X2 is None else X2,
+            None if X2 is None else X,
+            outputs,
+            None,
+            None,
+            self._general,
+        )
 
     def product(self, V: Array) -> Array:
         """K V for the only matrix among the outputs, V of shape (n2, k); K is not stored."""

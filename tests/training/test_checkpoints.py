@@ -93,14 +93,15 @@ def test_resume_between_records(problem, tmp_path: Path) -> None:  # type: ignor
 def test_resume_from_a_step_without_record(
     problem, tmp_path: Path, method: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:  # type: ignore[no-untyped-def]
-    from lazygram.training import run as run_module
+    from lazygram.training.trainers import GradientDescent, StochasticDescent
 
+    trainer = GradientDescent if method == "gd" else StochasticDescent
     X, y, *_ = problem
     network = TwoLayerReLU(300, 9, seed=1)
     options = {"method": method, "batch_size": 5 if method == "sgd" else None, "record_every": 7}
     whole = train(network, X, y, 20, 0.4, **options)  # type: ignore[arg-type]
     file = tmp_path / "c.npz"
-    advance, calls = run_module._Trainer._advance, []
+    advance, calls = trainer.advance, []
 
     def interrupted(self) -> None:  # type: ignore[no-untyped-def]
         calls.append(1)
@@ -108,7 +109,7 @@ def test_resume_from_a_step_without_record(
             raise KeyboardInterrupt
         advance(self)
 
-    monkeypatch.setattr(run_module._Trainer, "_advance", interrupted)
+    monkeypatch.setattr(trainer, "advance", interrupted)
     with pytest.raises(TrainingInterrupted) as caught:
         train(network, X, y, 20, 0.4, checkpoint=file, **options)  # type: ignore[arg-type]
     assert caught.value.run.summary["steps_done"] == 10

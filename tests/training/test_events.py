@@ -89,6 +89,99 @@ def test_logistic_loss_and_any_callable_loss(rng: np.random.Generator) -> None:
         assert_same_history(event, dense, ["loss", "predictions"])
 
 
+def test_a_derivative_alone_is_a_loss(rng: np.random.Generator) -> None:
+    X, y, _ = problem(rng)
+    network = lazygram.TwoLayerReLU(400, 12, seed=4)
+
+    def pull(u: np.ndarray, y: np.ndarray) -> np.ndarray:
+        return np.tanh(u - y)
+
+    plain = train(network, X, y, 40, 0.3, loss=pull, record=["predictions"], method="event")
+    dense = train(network, X, y, 40, 0.3, loss=pull, record=["predictions"])
+    assert_same_history(plain, dense, ["predictions"])
+    assert np.isnan(plain.history["loss"]).all()
+    assert plain.summary["stopped"] == "steps"
+    assert plain.summary["loss"] == "pull"
+    named = lazygram.DerivativeLoss(pull, lambda u, y: float(np.log(np.cosh(u - y)).sum()), 1.0, "log-cosh")
+    lazygram.check_loss(named, y)
+    event = train(network, X, y, 40, "auto", loss=named, record=["predictions"], method="event")
+    dense = train(network, X, y, 40, "auto", loss=named, record=["predictions"])
+    assert_same_history(event, dense, ["loss", "predictions"])
+    assert event.history["loss"][-1] < event.history["loss"][0]
+    diverged = train(network, X, y, 400, 1e300, loss=lambda u, y: u**3, method="event")
+    assert diverged.summary["stopped"] == "diverged"
+
+
+@pytest.mark.parametrize("readout", ["seed", "signs", "values"])
+@pytest.mark.parametrize("loss", ["quadratic", "cross-entropy"])
+def test_several_outputs_equal_the_dense_trainer(rng: np.random.Generator, readout: str, loss: str) -> None:
+    X, _, X_test = problem(rng)
+    network = lazygram.TwoLayerReLU(500, 12, seed=3, outputs=4)
+    if readout != "seed":
+        a = rng.choice([-1.0, 1.0], (500, 4)) if readout == "signs" else rng.normal(size=(500, 4))
+        network = lazygram.TwoLayerReLU.from_weights(network.weights(), a)
+    labels = rng.integers(0, 4, 40)
+    options: dict[str, Any] = {
+        "loss": loss, "record": "all", "record_every": 5, "X_test": X_test, "y_test": rng.integers(0, 4, 6),
+    }  # fmt: skip
+    dense = train(network, X, labels, 100, 0.2, **options)
+    event = train(network, X, labels, 100, 0.2, method="event", threads=1, **options)
+    assert dense.history["predictions"].shape == (21, 40, 4)
+    assert event.history["test_predictions"].shape == (21, 6, 4)
+    assert_same_history(event, dense, [*QUANTITIES, "test_predictions", "test_loss"])
+    np.testing.assert_array_equal(event.history["flips"], dense.history["flips"])
+    assert event.history["loss"][-1] < event.history["loss"][0]
+    assert event.network is not None
+    assert dense.network is not None
+    np.testing.assert_allclose(event.network.weights(), dense.network.weights(), atol=ROUNDING)
+
+
+@pytest.mark.parametrize("size", [0.3, 2.0])
+def test_output_weights_of_any_size(rng: np.random.Generator, size: float) -> None:
+    X, y, _ = problem(rng)
+    start = lazygram.TwoLayerReLU(500, 12, seed=3)
+    network = lazygram.TwoLayerReLU.from_weights(start.weights(), size * rng.normal(size=500))
+    dense = train(network, X, y, 100, record=["predictions", "flips", "max_distance"])
+    event = train(
+        network, X, y, 100, method="event",
+        record=["predictions", "flips", "max_distance", "max_distance_bound"],
+    )  # fmt: skip
+    assert_same_history(event, dense, ["loss", "predictions", "max_distance"])
+    np.testing.assert_array_equal(event.history["flips"], dense.history["flips"])
+    assert (event.history["max_distance"] <= event.history["max_distance_bound"]).all()
+    # A forecast that covers the clocks: no second forward pass.
+    assert event.summary["engine"]["passes"] == 1
+
+
+def test_several_outputs_resume_bitwise_and_batches(rng: np.random.Generator, tmp_path: Path) -> None:
+    X, _, X_test = problem(rng)
+    network = lazygram.TwoLayerReLU(300, 12, seed=8, outputs=3)
+    labels, path = rng.integers(0, 3, 40), tmp_path / "checkpoint.npz"
+    options: dict[str, Any] = {"method": "event", "X_test": X_test, "loss": "cross-entropy"}
+    whole = train(network, X, labels, 20, 0.5, **options)
+    train(network, X, labels, 8, 0.5, checkpoint=path, threads=1, **options)
+    rest = train(network, X, labels, 20, 0.5, resume=path, threads=2, **options)
+    for name, values in whole.history.items():
+        np.testing.assert_array_equal(rest.history[name], values, err_msg=name)
+    batches: dict[str, Any] = {"batch_size": 8, "seed": 9, "record": ["predictions"]}
+    dense = train(network, X, labels, 50, 0.05, method="sgd", **batches)
+    event = train(network, X, labels, 50, 0.05, method="event", **batches)
+    assert_same_history(event, dense, ["loss", "predictions"])
+
+
+def test_auto_step_size_of_several_outputs_is_stable(rng: np.random.Generator) -> None:
+    X, _, _ = problem(rng)
+    network = lazygram.TwoLayerReLU(2000, 12, seed=8, outputs=5)
+    run = train(network, X, rng.integers(0, 5, 40), 60, method="event")
+    assert (np.diff(run.history["loss"]) < 0).all()
+    # The largest eigenvalue of the whole Gram matrix of the gradient (n outputs)^2, formed from its definition.
+    W, a = network.weights(), network.signs
+    active = (X @ W.T >= 0).astype(float)
+    G = np.einsum("ro,ir,ij,jr,rp->iojp", a, active, X @ X.T, active, a) / 2000
+    largest = np.linalg.eigvalsh(G.reshape(200, 200))[-1]
+    assert 1 / largest == pytest.approx(run.summary["step_size"], rel=0.3)
+
+
 def test_minibatches_are_those_of_sgd(rng: np.random.Generator) -> None:
     X, y, _ = problem(rng)
     network = lazygram.TwoLayerReLU(500, 12, seed=5)
@@ -115,6 +208,71 @@ def test_small_steps_follow_the_gradient_flow(rng: np.random.Generator) -> None:
     event = train(network, X, y, 4000, 5e-4, method="event", record=["predictions"], record_every=1000)
     # Euler's method: error about step / 2 times the second derivative, here of order one.
     np.testing.assert_allclose(event.history["predictions"], flow.history["predictions"], atol=1e-3)
+
+
+@pytest.mark.parametrize("loss", ["quadratic", "logistic"])
+def test_event_flow_follows_the_flow_within_its_estimate(rng: np.random.Generator, loss: str) -> None:
+    X, y, _ = problem(rng, n=12)
+    y = np.sign(y)
+    network = lazygram.TwoLayerReLU(400, 12, seed=7)
+    options: dict[str, Any] = {"loss": loss, "record": ["predictions"]}
+    flow = train(network, X, y, 4, 0.5, method="flow", flow_tolerance=1e-7, **options)
+    gaps, steps = [], []
+    for tolerance in (1e-3, 1e-5):
+        event = train(network, X, y, 4, 0.5, method="event-flow", flow_tolerance=tolerance, **options)
+        facts = event.summary["flow"]
+        gap = np.abs(event.history["predictions"] - flow.history["predictions"]).max()
+        # The estimate is of the order of the error: within a factor of 3 above the reference's own error.
+        assert gap <= 3 * facts["error"] + 1e-6
+        gaps.append(gap)
+        steps.append(facts["engine_steps"])
+    # The global error falls at least like the square root of the tolerance.
+    assert gaps[1] < gaps[0] / 10
+    assert steps[0] < steps[1]
+
+
+def test_event_flow_resumes_bitwise(rng: np.random.Generator, tmp_path: Path) -> None:
+    X, y, X_test = problem(rng, n=12)
+    network, path = lazygram.TwoLayerReLU(200, 12, seed=7), tmp_path / "checkpoint.npz"
+    options: dict[str, Any] = {"method": "event-flow", "X_test": X_test}
+    whole = train(network, X, y, 6, 0.2, **options)
+    train(network, X, y, 2, 0.2, checkpoint=path, **options)
+    rest = train(network, X, y, 6, 0.2, resume=path, **options)
+    for name, values in whole.history.items():
+        np.testing.assert_array_equal(rest.history[name], values, err_msg=name)
+    assert rest.summary["flow"] == whole.summary["flow"]
+    # Flips between records of many engine steps are differences of patterns.
+    ends = network.patterns(X), rest.event.patterns if rest.event else None
+    assert ends[1] is not None
+    assert rest.history["pattern_change"][-1] == ends[0].flips(ends[1]).sum() / (12 * 200)
+    with pytest.raises(ValueError, match="flow_tolerance"):
+        train(network, X, y, 6, 0.2, resume=path, flow_tolerance=1e-3, **options)
+
+
+def test_distances_at_chosen_steps(rng: np.random.Generator) -> None:
+    X, y, _ = problem(rng)
+    network = lazygram.TwoLayerReLU(300, 12, seed=2)
+    options: dict[str, Any] = {"method": "event", "record_every": 2}
+    whole = train(network, X, y, 10, 0.5, record=["max_distance", "mean_distance"], **options)
+    some = train(
+        network, X, y, 10, 0.5, record=["max_distance", "mean_distance"], distance_every=[4, 10], **options
+    )
+    np.testing.assert_array_equal(np.flatnonzero(~np.isnan(some.history["max_distance"])), [2, 5])
+    for name in ("max_distance", "mean_distance"):
+        np.testing.assert_array_equal(some.history[name][[2, 5]], whole.history[name][[2, 5]])
+
+
+def test_default_record_has_spectra_where_they_are_cheap(rng: np.random.Generator) -> None:
+    X, y, _ = problem(rng)
+    wide = lazygram.TwoLayerReLU(200_000, 12, seed=2, dtype="float32")
+    run = train(wide, X, y, 20, 0.5, method="event", record_every=10)
+    exact = np.linalg.eigvalsh(run.event.gram()) if run.event else None
+    assert exact is not None
+    assert run.history["lambda_min"][-1] == pytest.approx(exact[0], rel=1e-9)
+    assert "max_distance_bound" in run.history
+    narrow = train(lazygram.TwoLayerReLU(300, 12), X, y, 20, 0.5, method="event")
+    assert "lambda_min" not in narrow.history
+    assert "max_distance_bound" in narrow.history
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -235,9 +393,13 @@ def test_refusals_name_the_argument(rng: np.random.Generator) -> None:
     network = lazygram.TwoLayerReLU(64, 12, seed=1)
     with pytest.raises(ValueError, match="layers"):
         train(network, X, y, 3, 0.5, method="event", layers="both")
-    other = lazygram.TwoLayerReLU.from_weights(network.weights(), np.full(64, 0.5))
-    with pytest.raises(ValueError, match="network"):
-        train(other, X, y, 3, 0.5, method="event")
+    several = lazygram.TwoLayerReLU(64, 12, seed=1, outputs=2)
+    with pytest.raises(ValueError, match="network: method 'event-flow' needs one output"):
+        train(several, X, np.column_stack([y, y]), 3, 0.5, method="event-flow")
+    with pytest.raises(ValueError, match="distance_every: step 3 is not recorded"):
+        train(network, X, y, 4, 0.5, method="event", record_every=2, distance_every=[3])
+    with pytest.raises(ValueError, match="spectra: one of auto, exact"):
+        train(network, X, y, 4, 0.5, spectra="lanczos")  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="batch_size"):
         train(network, X, y, 3, 0.5, method="auto", batch_size=4)
     with pytest.raises(ValueError, match="memory_limit"):

@@ -6,8 +6,9 @@ import mpmath
 import numpy as np
 import pytest
 
-from lazygram import LogisticLoss, Loss, QuadraticLoss
+from lazygram import CrossEntropyLoss, DerivativeLoss, LogisticLoss, Loss, QuadraticLoss, check_loss
 from lazygram.training import ExponentialLoss, HingeLoss, SquaredHingeLoss, get_loss
+from lazygram.training.losses import as_targets
 
 MARGINS = [LogisticLoss(), HingeLoss(), SquaredHingeLoss(), ExponentialLoss()]
 
@@ -97,8 +98,82 @@ def test_get_loss() -> None:
     own = LogisticLoss(name="mine")
     assert get_loss(own) is own
     assert isinstance(own, Loss)
-    with pytest.raises(ValueError, match=r"loss: one of exponential, hinge, .* is needed, got 'cubic'"):
+    with pytest.raises(
+        ValueError, match=r"loss: one of cross-entropy, exponential, .* is needed, got 'cubic'"
+    ):
         get_loss("cubic")
-    for bad in (None, 3, QuadraticLoss, np.square):
-        with pytest.raises(TypeError, match=r"loss: a name or an object like lazygram\.Loss"):
+    for bad in (None, 3, QuadraticLoss):
+        with pytest.raises(TypeError, match=r"loss: a name, an object like lazygram\.Loss or a"):
             get_loss(bad)
+
+
+def test_cross_entropy_against_mpmath() -> None:
+    loss = CrossEntropyLoss()
+    for u in ([0.0, 0.0, 0.0], [3.0, -2.0, 0.5], [800.0, -800.0, 0.0], [-1e4, 1e4, 1e4]):
+        for y in ([1.0, 0.0, 0.0], [0.25, 0.25, 0.5]):
+            with mpmath.workdps(40):
+                exponentials = [mpmath.exp(mpmath.mpf(x)) for x in u]
+                total = mpmath.fsum(exponentials)
+                value = mpmath.log(total) - mpmath.fsum(mpmath.mpf(p) * x for p, x in zip(y, u, strict=True))
+                slope = [float(e / total - mpmath.mpf(p)) for e, p in zip(exponentials, y, strict=True)]
+            assert loss.value(np.array([u]), np.array([y])) == pytest.approx(
+                float(value), rel=1e-15, abs=1e-15
+            )
+            np.testing.assert_allclose(loss.derivative(np.array([u]), np.array([y])), [slope], atol=3e-16)
+    assert not np.isfinite(loss.value(np.array([[np.inf, 0.0]]), np.array([[1.0, 0.0]])))
+
+
+def test_curvature_of_the_cross_entropy_is_attained() -> None:
+    loss, h = CrossEntropyLoss(), 1e-5
+    y, along = np.array([[1.0, 0.0, 0.0]]), np.array([[1.0, -1.0, 0.0]]) / np.sqrt(2)
+    u = np.array([[0.0, 0.0, -40.0]])
+    slope = (loss.derivative(u + h * along, y) - loss.derivative(u - h * along, y)) / (2 * h)
+    assert float((slope * along).sum()) == pytest.approx(loss.curvature, rel=1e-8)
+
+
+def test_several_outputs_are_summed(rng: np.random.Generator) -> None:
+    u, y = rng.normal(size=(5, 3)), rng.choice([-1.0, 1.0], (5, 3))
+    for loss in (QuadraticLoss(), LogisticLoss()):
+        columns = [loss.value(u[:, o], y[:, o]) for o in range(3)]
+        assert loss.value(u, y) == pytest.approx(sum(columns), rel=1e-14)
+        np.testing.assert_array_equal(
+            loss.derivative(u, y), np.column_stack([loss.derivative(u[:, o], y[:, o]) for o in range(3)])
+        )
+
+
+def test_check_loss_finds_wrong_derivatives(rng: np.random.Generator) -> None:
+    y = rng.choice([-1.0, 1.0], 6)
+    for loss in ("quadratic", "logistic"):
+        assert check_loss(loss, y) < 1e-8
+    assert check_loss("cross-entropy", np.eye(4)) < 1e-8
+
+    def quartic(u: np.ndarray, y: np.ndarray) -> float:
+        return float(((u - y) ** 4).sum())
+
+    right = DerivativeLoss(lambda u, y: 4 * (u - y) ** 3, quartic, name="quartic")
+    assert check_loss(right, y) < 1e-8
+    with pytest.raises(ValueError, match="loss: its derivative differs"):
+        check_loss(DerivativeLoss(lambda u, y: 3 * (u - y) ** 3, quartic), y)
+    with pytest.raises(ValueError, match="loss: dl/du must have the shape of u"):
+        check_loss(DerivativeLoss(lambda u, y: u[:2], quartic), y)
+    with pytest.raises(ValueError, match="loss: has no value"):
+        check_loss(np.subtract, y)
+
+
+def test_targets_of_several_outputs() -> None:
+    np.testing.assert_array_equal(as_targets([2, 0, 2], "y", 3, 3), np.eye(3)[[2, 0, 2]])
+    np.testing.assert_array_equal(as_targets([[1, 2], [3, 4]], "y", 2, 2), [[1.0, 2.0], [3.0, 4.0]])
+    for bad, text in (
+        ([0, 3], "classes 0 .. 2"),
+        ([0, -1], "classes 0 .. 2"),
+        ([0.0, 1.0], "2 integer classes are needed"),
+        ([0, 1, 2], "length 2"),
+        (np.eye(2), r"shape \(2, 3\)"),
+        ([[np.nan, 0, 1], [1, 0, 0]], "is nan"),
+    ):
+        with pytest.raises(ValueError, match=text):
+            as_targets(bad, "y", 2, 3)
+    with pytest.raises(ValueError, match="y: row 1 is not a probability"):
+        CrossEntropyLoss().check_labels(np.array([[0.5, 0.5], [0.5, 0.6]]))
+    with pytest.raises(ValueError, match="y: the cross-entropy loss needs a network of several outputs"):
+        CrossEntropyLoss().check_labels(np.array([0.5, 0.5]))

@@ -2,8 +2,13 @@
 // two-layer ReLU network, at O(n^2) per step plus the pairs (neuron, example) that could have
 // changed sign.
 //
-//   f(x) = m^{-1/2} sum_r a_r max(w_r . x, 0),  a_r = +-1,  z_rj = w_r . x_j,  M_rj = 1{z_rj >= 0}
+//   f(x) = m^{-1/2} sum_r a_r max(w_r . x, 0),  z_rj = w_r . x_j,  M_rj = 1{z_rj >= 0}
 //   step:  w_r <- w_r - m^{-1/2} a_r sum_i g_i M_ri x_i        g = step size * dloss/du
+//
+// What follows is for one output and a_r = +-1, which has code of its own. With several outputs, or
+// other a_r, a_r g_i and a_r S_i stand for the sums over outputs a_ro g_io and a_ro S_io, the
+// clocks count what bounds them for every neuron (readout.hpp), and predictions need the counts of
+// every pair of outputs weighted by a_ro a_rp (pairs.hpp).
 //
 // Facts that it rests on (K = X X^T, S = sum of the g so far, all clocks in units of sqrt(m) |z|):
 //   1. sqrt(m) z_rj = sqrt(m) z_rj(0) - a_r [sum_i M_ri K_ij S_i + sum_i corr_ri K_ij]; corr_ri
@@ -50,6 +55,7 @@ struct EventPlan {
 // scanning.
 struct EventOptions {
   const double* reach = nullptr;
+  std::int64_t outputs = 1;
   std::int64_t memory_limit = 0;  // bytes; 0: none. A plan above it is refused.
 };
 
@@ -74,11 +80,19 @@ struct EventSnapshot {
   std::vector<std::int64_t> offset;   // width + 1: corrections of a neuron in the two arrays below
   std::vector<std::uint32_t> index;
   std::vector<double> value;
+  std::vector<std::uint8_t> pairs;  // counts of pairs of outputs, as they are in memory
+};
+
+// What the memory of a run depends on beside the sizes of its inputs.
+struct ReadoutShape {
+  std::int64_t outputs = 1;
+  bool units = true;   // all a_ro = +-1
+  double scale = 1.0;  // one output: max |a_r|; else 1
 };
 
 template <typename T>
 EventPlan plan_events(std::int64_t width, ConstMatrixView<T> X, ConstMatrixView<T> X_test,
-                      bool random, const double* reach, int threads);
+                      bool random, const double* reach, const ReadoutShape& readout, int threads);
 
 template <typename T>
 struct EventState;
@@ -87,25 +101,27 @@ template <typename T>
 class EventDescent {
  public:
   // Runs the initial forward pass. X (n x d) and X_test (may have no rows) are copied; stored
-  // weights are not: they must outlive the object unchanged. signs: width values +-1, or null for
-  // those of the seed. With `resume` the state is taken from a snapshot of the same network and
-  // inputs.
-  EventDescent(const Neurons<T>& neurons, const T* signs, ConstMatrixView<T> X,
+  // weights are not: they must outlive the object unchanged. a: width x outputs values (which must
+  // outlive the object as well), or null for the signs of the seed. With `resume` the state is
+  // taken from a snapshot of the same network and inputs.
+  EventDescent(const Neurons<T>& neurons, const T* a, ConstMatrixView<T> X,
                ConstMatrixView<T> X_test, const EventOptions& event_options,
                const EventSnapshot* resume, const RunOptions& options);
   ~EventDescent();
   EventDescent(EventDescent&&) noexcept;
   EventDescent& operator=(EventDescent&&) noexcept;
 
-  // One step with rho = dloss/du (examples). False: a sum overflowed, nothing has changed. An
-  // exception leaves the state before the step too, unless memory ran out while flips were applied:
-  // then every later call throws. Polls only before anything changes.
+  // One step with rho = dloss/du (examples x outputs). False: a sum overflowed, nothing has
+  // changed. An exception leaves the state before the step too, unless memory ran out while flips
+  // were applied: then every later call throws. Polls until flips are applied; interrupted among
+  // its evaluations, the next step makes W(0) X^T again.
   bool step(const double* rho, double step_size, const RunOptions& options);
 
   std::int64_t examples() const;
   std::int64_t columns() const;  // examples + test points
   std::int64_t width() const;
-  const std::vector<double>& predictions() const;  // u, all columns
+  std::int64_t outputs() const;
+  const std::vector<double>& predictions() const;  // u: columns x outputs
   const std::vector<std::int64_t>& changed()
       const;  // per column: bits that differ from the initial ones
   const EventStats& stats() const;
@@ -113,6 +129,9 @@ class EventDescent {
 
   void gram(MatrixView<double> out) const;          // H: columns x examples
   void counts(MatrixView<std::int64_t> out) const;  // C: columns x examples
+  // sum_r a_ro a_rp M_rj M_ri, columns x examples: o <= p, o < p where all a are +-1; not for signs
+  // of one output.
+  void output_counts(std::int64_t first, std::int64_t second, MatrixView<double> out) const;
   // Patterns of the columns begin .. begin+out.rows-1, layout of patterns.hpp.
   void patterns(std::int64_t begin, PatternsView out, const RunOptions& options) const;
   // Rows begin .. begin+out.rows-1 of W now.
@@ -125,7 +144,8 @@ class EventDescent {
   std::int64_t differences_from_mark(const RunOptions& options) const;
   // Bits of the examples that changed in the last step.
   std::int64_t flips_in_last_step() const;
-  // sum over the steps of |g|_2: |w_r - w_r(0)|_2 <= m^{-1/2} |X|_2 path_length for every r.
+  // sum over steps and outputs of max_r |a_ro| |g_o|_2: |w_r - w_r(0)|_2 <= m^{-1/2} |X|_2
+  // path_length for every r.
   double path_length() const;
 
   EventSnapshot snapshot() const;

@@ -24,9 +24,9 @@ enum class Stream : std::uint32_t { weights = 0, signs = 1 };
 std::array<std::uint32_t, 4> philox4x32(std::array<std::uint32_t, 4> counter,
                                         std::array<std::uint32_t, 2> key);
 
-// The random initial network of a seed: w_r ~ N(0, I_dim), a_r uniform on {-1, +1}. Antisymmetric:
-// neurons r and r + width/2 share w_r and have opposite a_r, so the network is exactly zero (width
-// even).
+// The random initial network of a seed: w_r ~ N(0, I_dim), a_r uniform on {-1, +1}, for several
+// outputs independently. Antisymmetric: neurons r and r + width/2 share w_r and have opposite a_r,
+// so the network is exactly zero (width even).
 struct RandomNetwork {
   std::uint64_t seed = 0;
   std::int64_t width = 0;
@@ -38,9 +38,9 @@ struct RandomNetwork {
   template <typename T>
   void weights(std::int64_t begin, std::int64_t count, T* out, std::int64_t stride) const;
 
-  // Signs a_r as -1 or +1.
+  // Signs a_r of one output as -1 or +1.
   template <typename T>
-  void signs(std::int64_t begin, std::int64_t count, T* out) const;
+  void signs(std::int64_t begin, std::int64_t count, T* out, std::uint32_t output = 0) const;
 };
 
 }  // namespace lazygram

@@ -28,25 +28,6 @@ void prefer_huge_pages([[maybe_unused]] const Buffer<std::uint64_t>& bits) {
 #endif
 }
 
-template <typename T>
-void take_signs(EventState<T>& state, const T* signs) {
-  const std::int64_t words = ceil_div(state.m, 64);
-  state.positive = Buffer<std::uint64_t>(words);
-  T made[64];
-  for (std::int64_t w = 0; w < words; ++w) {
-    const std::int64_t begin = 64 * w, count = std::min<std::int64_t>(64, state.m - begin);
-    if (!signs) state.neurons.random.signs(begin, count, made);
-    const T* const a = signs ? signs + begin : made;
-    std::uint64_t word = 0;
-    for (std::int64_t k = 0; k < count; ++k) {
-      require(a[k] == T(1) || a[k] == T(-1),
-              "a: event-driven descent needs output weights of -1 and +1");
-      word |= static_cast<std::uint64_t>(a[k] > T(0)) << k;
-    }
-    state.positive[w] = word;
-  }
-}
-
 // The columns of a snapshot must be those of this object; what it says about neurons is then
 // trusted.
 template <typename T>
@@ -55,10 +36,10 @@ void resume_from(EventState<T>& state, const EventSnapshot& from, const RunOptio
     return static_cast<std::int64_t>(size) == wanted;
   };
   require(
-      from.bits.size() == state.m * state.words && sized(from.S.size(), state.n) &&
-          sized(from.u.size(), state.columns) && sized(from.up.size(), state.columns) &&
-          sized(from.down.size(), state.columns) && sized(from.reach.size(), state.columns) &&
-          sized(from.changed.size(), state.columns) &&
+      from.bits.size() == state.m * state.words && sized(from.S.size(), state.n * state.outputs) &&
+          sized(from.u.size(), state.columns * state.outputs) &&
+          sized(from.up.size(), state.columns) && sized(from.down.size(), state.columns) &&
+          sized(from.reach.size(), state.columns) && sized(from.changed.size(), state.columns) &&
           sized(from.C.size(), state.columns * state.n) && sized(from.offset.size(), state.m + 1) &&
           from.index.size() == from.value.size() && sized(from.value.size(), from.offset.back()),
       "resume: the snapshot is of another width, or of another number of examples or test points");
@@ -70,7 +51,9 @@ void resume_from(EventState<T>& state, const EventSnapshot& from, const RunOptio
     std::memcpy(state.marked.data(), from.marked.data(),
                 from.marked.size() * sizeof(std::uint64_t));
   }
-  std::copy(from.S.begin(), from.S.end(), state.S.begin());
+  for (std::int64_t o = 0; o < state.outputs; ++o) {
+    std::copy_n(from.S.begin() + o * state.n, state.n, state.S.begin() + o * state.row);
+  }
   state.u = from.u;
   state.up = from.up;
   state.down = from.down;
@@ -79,6 +62,11 @@ void resume_from(EventState<T>& state, const EventSnapshot& from, const RunOptio
   for (std::int64_t j = 0; j < state.columns; ++j) {
     std::copy_n(from.C.begin() + j * state.n, state.n, state.C.data() + j * state.row);
   }
+  state.pairs = make_output_pairs(state);
+  const std::int64_t pair_bytes = state.pairs ? state.pairs->bytes() : 0;
+  require(sized(from.pairs.size(), pair_bytes),
+          "resume: the snapshot is of another number of outputs");
+  if (pair_bytes) std::memcpy(state.pairs->data(), from.pairs.data(), from.pairs.size());
   state.corrections.load(from.offset, from.index, from.value);
   state.stats.steps = from.steps;
   state.stats.flips = from.flips;
@@ -87,9 +75,9 @@ void resume_from(EventState<T>& state, const EventSnapshot& from, const RunOptio
   state.forward(false, options);
 }
 
-// Runs body(begin, count, coefficients, change, thread) over panels: change (count x d) = C_r X
-// with C_r = M_r o S
-// + corr_r, so that w_r = w_r(0) - a_r m^{-1/2} change_r.
+// Runs body(begin, count, change) over panels: change (count x d) = C_r X with C_r = M_r o S
+// + corr_r, so that w_r = w_r(0) - a_r m^{-1/2} change_r; in general C_r = M_r o (a_r . S) + corr_r
+// and w_r = w_r(0) - m^{-1/2} change_r.
 template <typename T, typename Body>
 void for_changes(const EventState<T>& state, std::int64_t first, std::int64_t rows,
                  const RunOptions& options, Body body) {
@@ -108,8 +96,13 @@ void for_changes(const EventState<T>& state, std::int64_t first, std::int64_t ro
     for (std::int64_t r = 0; r < count; ++r) {
       const std::uint64_t* const bit_row = state.bits.data() + (begin + r) * state.words;
       T* const out = own.coefficients.data() + r * state.n;
+      const bool signs = state.readout.signs_only();
       for (std::int64_t i = 0; i < state.n; ++i) {
-        out[i] = (bit_row[i / 64] >> (i % 64)) & 1u ? static_cast<T>(state.S[i]) : T(0);
+        double sum = 0;
+        for (std::int64_t o = 0; o < state.outputs; ++o) {
+          sum += (signs ? 1.0 : state.readout.value(begin + r, o)) * state.S[o * state.row + i];
+        }
+        out[i] = (bit_row[i / 64] >> (i % 64)) & 1u ? static_cast<T>(sum) : T(0);
       }
       state.corrections.each(
           begin + r, [out](std::uint32_t i, double corr) { out[i] += static_cast<T>(corr); });
@@ -123,7 +116,7 @@ void for_changes(const EventState<T>& state, std::int64_t first, std::int64_t ro
 }  // namespace
 
 template <typename T>
-EventDescent<T>::EventDescent(const Neurons<T>& neurons, const T* signs, ConstMatrixView<T> X,
+EventDescent<T>::EventDescent(const Neurons<T>& neurons, const T* a, ConstMatrixView<T> X,
                               ConstMatrixView<T> X_test, const EventOptions& event_options,
                               const EventSnapshot* resume, const RunOptions& options) {
   require(X.rows > 0 && X.cols == neurons.dim(), "X: needs rows of the dimension of the neurons");
@@ -135,22 +128,22 @@ EventDescent<T>::EventDescent(const Neurons<T>& neurons, const T* signs, ConstMa
   for (std::int64_t j = 0; j < columns; ++j) {
     require(event_options.reach[j] >= 0, "reach: must not be negative");
   }
-  const EventPlan plan = plan_events<T>(neurons.width(), X, X_test, !neurons.stored,
-                                        event_options.reach, options.threads);
+  state_ = std::make_unique<EventState<T>>(neurons, a, event_options.outputs, X.rows, X_test.rows);
+  EventState<T>& s = *state_;
+  const EventPlan plan =
+      plan_events<T>(neurons.width(), X, X_test, !neurons.stored, event_options.reach,
+                     {s.outputs, s.readout.units(), s.readout.largest_scale()}, options.threads);
   require(event_options.memory_limit <= 0 ||
               plan.total() <= static_cast<double>(event_options.memory_limit),
           "memory_limit: the run needs about " +
               std::to_string(static_cast<std::int64_t>(plan.total())) + " bytes, the limit is " +
               std::to_string(event_options.memory_limit));
-  state_ = std::make_unique<EventState<T>>(neurons, X.rows, X_test.rows);
-  EventState<T>& s = *state_;
   s.plan = plan;
   s.memory_limit = event_options.memory_limit;
   s.X = Buffer<T>(columns * s.d);
   for (std::int64_t j = 0; j < columns; ++j) {
     std::memcpy(s.X.data() + j * s.d, j < s.n ? X.row(j) : X_test.row(j - s.n), s.d * sizeof(T));
   }
-  take_signs(s, signs);
   s.gram_matrix(options);
   s.bits = Buffer<std::uint64_t>(s.m * s.words);
   prefer_huge_pages(s.bits);
@@ -159,8 +152,8 @@ EventDescent<T>::EventDescent(const Neurons<T>& neurons, const T* signs, ConstMa
   std::fill_n(s.C.data(), s.C.size(), 0);
   std::fill_n(s.D.data(), s.D.size(), 0);
   s.group_bits = Buffer<std::uint64_t>(columns * 8 * kGroup);
-  s.S.assign(s.row, 0.0);
-  s.u.assign(columns, 0.0);
+  s.S.assign(s.row * s.outputs, 0.0);
+  s.u.assign(columns * s.outputs, 0.0);
   s.up.assign(columns, 0.0);
   s.down.assign(columns, 0.0);
   s.changed.assign(columns, 0);
@@ -196,6 +189,10 @@ std::int64_t EventDescent<T>::columns() const {
 template <typename T>
 std::int64_t EventDescent<T>::width() const {
   return state_->m;
+}
+template <typename T>
+std::int64_t EventDescent<T>::outputs() const {
+  return state_->outputs;
 }
 template <typename T>
 const std::vector<double>& EventDescent<T>::predictions() const {
@@ -253,7 +250,7 @@ void EventDescent<T>::gram(MatrixView<double> out) const {
   const double scale = 1.0 / static_cast<double>(s.m);
   for (std::int64_t j = 0; j < s.columns; ++j) {
     for (std::int64_t i = 0; i < s.n; ++i) {
-      out(j, i) = s.K[j * s.row + i] * (static_cast<double>(s.C[j * s.row + i]) * scale);
+      out(j, i) = s.K[j * s.k_stride + i] * (static_cast<double>(s.C[j * s.row + i]) * scale);
     }
   }
 }
@@ -264,6 +261,15 @@ void EventDescent<T>::counts(MatrixView<std::int64_t> out) const {
   for (std::int64_t j = 0; j < s.columns; ++j) {
     for (std::int64_t i = 0; i < s.n; ++i) out(j, i) = s.C[j * s.row + i];
   }
+}
+
+template <typename T>
+void EventDescent<T>::output_counts(std::int64_t first, std::int64_t second,
+                                    MatrixView<double> out) const {
+  const EventState<T>& s = *state_;
+  require(s.pairs && out.rows == s.columns && out.cols == s.n && out.stride == s.n,
+          "outputs: nothing is counted for pairs of outputs, or out has the wrong shape");
+  s.pairs->counts(first, second, out.data);
 }
 
 template <typename T>
@@ -287,20 +293,20 @@ void EventDescent<T>::weights(std::int64_t begin, MatrixView<T> out,
                               const RunOptions& options) const {
   const EventState<T>& s = *state_;
   require(begin >= 0 && begin + out.rows <= s.m && out.cols == s.d, "weights: rows out of range");
-  for_changes(s, begin, out.rows, options,
-              [&](std::int64_t r0, std::int64_t count, const T* change) {
-                Buffer<T> scratch(s.neurons.scratch_size());
-                std::int64_t stride = 0;
-                const T* const w0 = s.neurons.panel(r0, count, scratch.data(), &stride);
-                for (std::int64_t r = 0; r < count; ++r) {
-                  const double factor = s.sign(r0 + r) / s.root_m;
-                  T* const w = out.row(r0 + r - begin);
-                  for (std::int64_t k = 0; k < s.d; ++k) {
-                    w[k] = static_cast<T>(static_cast<double>(w0[r * stride + k]) -
-                                          factor * static_cast<double>(change[r * s.d + k]));
-                  }
-                }
-              });
+  for_changes(
+      s, begin, out.rows, options, [&](std::int64_t r0, std::int64_t count, const T* change) {
+        Buffer<T> scratch(s.neurons.scratch_size());
+        std::int64_t stride = 0;
+        const T* const w0 = s.neurons.panel(r0, count, scratch.data(), &stride);
+        for (std::int64_t r = 0; r < count; ++r) {
+          const double factor = (s.readout.signs_only() ? s.readout.sign(r0 + r) : 1.0) / s.root_m;
+          T* const w = out.row(r0 + r - begin);
+          for (std::int64_t k = 0; k < s.d; ++k) {
+            w[k] = static_cast<T>(static_cast<double>(w0[r * stride + k]) -
+                                  factor * static_cast<double>(change[r * s.d + k]));
+          }
+        }
+      });
 }
 
 template <typename T>
@@ -335,7 +341,10 @@ EventSnapshot EventDescent<T>::snapshot() const {
     to.marked = Buffer<std::uint64_t>(s.marked.size());
     std::memcpy(to.marked.data(), s.marked.data(), s.marked.size() * sizeof(std::uint64_t));
   }
-  to.S.assign(s.S.begin(), s.S.begin() + s.n);
+  for (std::int64_t o = 0; o < s.outputs; ++o) {
+    to.S.insert(to.S.end(), s.S.begin() + o * s.row, s.S.begin() + o * s.row + s.n);
+  }
+  if (s.pairs) to.pairs.assign(s.pairs->data(), s.pairs->data() + s.pairs->bytes());
   to.u = s.u;
   to.up = s.up;
   to.down = s.down;

@@ -19,6 +19,11 @@ struct RowSums {
   double drift, up, down;
 };
 
+// Two sums of one row of the pass over a pair of outputs.
+struct PairSums {
+  double first, second;
+};
+
 // Values that a whole 64-bit word of a bit row addresses; vectors are padded to it with zeros.
 inline constexpr std::int64_t kWordLanes = 64;
 inline constexpr std::int64_t kShortLanes = 64;
@@ -36,6 +41,9 @@ struct EventKernels {
   // acc[i] += sign where bit i is set, i < 64 words.
   void (*add_row)(const std::uint64_t* row, std::int64_t words, std::int16_t sign,
                   std::int16_t* acc);
+  // The same with any value and 64-bit counters.
+  void (*add_row_wide)(const std::uint64_t* row, std::int64_t words, std::int64_t value,
+                       std::int64_t* acc);
   // Positions p in [begin, end) with low <= keys[p] <= high, ascending; out has room for end -
   // begin + 16.
   std::int64_t (*scan)(const float* keys, std::int64_t begin, std::int64_t end, float low,
@@ -48,6 +56,14 @@ struct EventKernels {
                                 std::uint16_t* position, double* value);
   // count is a multiple of 16.
   RowSums (*row_sums)(const double* k, const std::int32_t* c, const double* g, std::int64_t count);
+  // With t_i = k_i c_i: first = sum t_i g2_i, second = sum t_i g1_i; sums1_i += t_i at2,
+  // sums2_i += t_i at1. count is a multiple of 16.
+  PairSums (*pair_sums)(const double* k, const std::int32_t* c, std::int64_t count,
+                        const double* g1, const double* g2, double at1, double at2, double* sums1,
+                        double* sums2);
+  PairSums (*pair_sums_wide)(const double* k, const std::int64_t* c, std::int64_t count,
+                             const double* g1, const double* g2, double at1, double at2,
+                             double* sums1, double* sums2);
 };
 
 namespace baseline {

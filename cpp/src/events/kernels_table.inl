@@ -40,14 +40,46 @@ RowSums row_sums(const double* k, const std::int32_t* c, const double* g, std::i
   return {fold<lanes>(drift), fold<lanes>(up), fold<lanes>(down)};
 }
 
+template <typename Count>
+PairSums pair_sums(const double* k, const Count* c, std::int64_t count, const double* g1,
+                   const double* g2, double at1, double at2, double* sums1, double* sums2) {
+  constexpr int lanes = 16;
+  double first[lanes] = {}, second[lanes] = {};
+  for (std::int64_t i = 0; i < count; i += lanes) {
+    double t[lanes];
+    for (int l = 0; l < lanes; ++l) {
+      t[l] = k[i + l] * static_cast<double>(c[i + l]);
+      first[l] += t[l] * g2[i + l];
+      second[l] += t[l] * g1[i + l];
+    }
+    for (int l = 0; l < lanes; ++l) sums1[i + l] += t[l] * at2;
+    for (int l = 0; l < lanes; ++l) sums2[i + l] += t[l] * at1;
+  }
+  return {fold<lanes>(first), fold<lanes>(second)};
+}
+
+void add_row_wide(const std::uint64_t* row, std::int64_t words, std::int64_t value,
+                  std::int64_t* acc) {
+  for (std::int64_t w = 0; w < words; ++w) {
+    const std::uint64_t word = row[w];
+    std::int64_t* const at = acc + 64 * w;
+    for (int l = 0; l < 64; ++l) {
+      at[l] += value & -static_cast<std::int64_t>((word >> l) & 1u);
+    }
+  }
+}
+
 }  // namespace
 
 extern const EventKernels event_kernels = {masked_sums<std::int16_t, std::int32_t>,
                                            masked_sums<double, double>,
                                            add_row,
+                                           add_row_wide,
                                            scan,
                                            select<float>,
                                            select<double>,
-                                           row_sums};
+                                           row_sums,
+                                           pair_sums<std::int32_t>,
+                                           pair_sums<std::int64_t>};
 
 }  // namespace lazygram::LAZYGRAM_LEVEL

@@ -86,32 +86,38 @@ void Track<T>::reserve(std::int64_t capacity) {
 }
 
 template <typename T>
-EventState<T>::EventState(const Neurons<T>& source, std::int64_t examples, std::int64_t test_points)
+EventState<T>::EventState(const Neurons<T>& source, const T* a, std::int64_t outputs_,
+                          std::int64_t examples, std::int64_t test_points)
     : neurons(source),
+      readout(source, a, outputs_),
       m(source.width()),
       d(source.dim()),
       n(examples),
       columns(examples + test_points),
+      outputs(outputs_),
       root_m(std::sqrt(static_cast<double>(source.width()))),
       example_words(ceil_div(examples, 64)),
       words(ceil_div(examples, 64) + ceil_div(test_points, 64)),
       row(64 * ceil_div(examples, 64)),
+      k_stride(readout.signs_only() ? row : 64 * words),
       corrections(source.width()) {}
 
-// |z| < limit is tested in T, so the covered reading follows from the rounded limit.
+// |z| < limit is tested in T, so the covered reading follows from the rounded limit. The limit is
+// that of the neurons that move most.
 template <typename T>
 void EventState<T>::set_reach(const double* wanted) {
   limit.resize(columns);
   reach.resize(columns);
+  const double scale = readout.largest_scale();
   for (std::int64_t j = 0; j < columns; ++j) {
     limit[j] = static_cast<T>(
-        std::min(wanted[j] / root_m, static_cast<double>(std::numeric_limits<T>::max())));
+        std::min(scale * wanted[j] / root_m, static_cast<double>(std::numeric_limits<T>::max())));
     const double norm = row_norm(X.data() + j * d, d);
     // Beyond 12 standard deviations there is nothing left of a Gaussian: track all, never pass
     // again.
     if (!neurons.stored && limit[j] > 12 * norm) limit[j] = std::numeric_limits<T>::infinity();
-    reach[j] = static_cast<double>(limit[j]) * root_m * (1.0 - 1e-9);
-    if (norm == 0) {  // a zero input never moves
+    reach[j] = static_cast<double>(limit[j]) * root_m * (1.0 - 1e-9) / scale;
+    if (norm == 0 || scale == 0) {  // a zero input never moves
       limit[j] = 0;
       reach[j] = std::numeric_limits<double>::infinity();
     }
@@ -120,7 +126,7 @@ void EventState<T>::set_reach(const double* wanted) {
 
 template <typename T>
 EventPlan plan_events(std::int64_t width, ConstMatrixView<T> X, ConstMatrixView<T> X_test,
-                      bool random, const double* reach, int threads) {
+                      bool random, const double* reach, const ReadoutShape& readout, int threads) {
   const std::int64_t columns = X.rows + X_test.rows;
   const std::int64_t example_words = ceil_div(X.rows, 64);
   const std::int64_t words = example_words + ceil_div(X_test.rows, 64);
@@ -130,7 +136,7 @@ EventPlan plan_events(std::int64_t width, ConstMatrixView<T> X, ConstMatrixView<
   for (std::int64_t j = 0; j < columns; ++j) {
     const T* x = j < X.rows ? X.row(j) : X_test.row(j - X.rows);
     const double norm = row_norm(x, X.cols);
-    if (norm > 0) plan.tracked_pairs += m * fraction_below(reach[j] / root_m, norm);
+    if (norm > 0) plan.tracked_pairs += m * fraction_below(readout.scale * reach[j] / root_m, norm);
   }
   const double group = static_cast<double>(std::min(kGroup, ceil_div(width, kPanel)));
   const double group_share = std::min(1.0, group * kPanel / m);
@@ -143,6 +149,7 @@ EventPlan plan_events(std::int64_t width, ConstMatrixView<T> X, ConstMatrixView<
   plan.corrections = 64.0 * m + 16.0 * std::max(0.0, corrected - 3.0 * m);
   plan.matrices = static_cast<double>(columns) * (64.0 * example_words * 12.0 + 64.0 * words * 4.0 +
                                                   static_cast<double>(X.cols) * (sizeof(T) + 8.0));
+  plan.matrices += output_pair_bytes(columns, 64 * words, readout.outputs, readout.units);
   const double panel =
       kPanel * (std::min<double>(kExampleBlock, columns) + (random ? round_up(X.cols, 4) : 0.0)) *
       sizeof(T);
@@ -156,22 +163,25 @@ template <typename T>
 void EventState<T>::gram_matrix(const RunOptions& options) {
   Buffer<double> x(columns * d);
   for (std::int64_t k = 0; k < columns * d; ++k) x[k] = static_cast<double>(X[k]);
-  K = Buffer<double>(columns * row);
-  std::fill_n(K.data(), columns * row, 0.0);
+  K = Buffer<double>(columns * k_stride);
+  std::fill_n(K.data(), columns * k_stride, 0.0);
   const TileGrid square{n, n, true}, rest{columns - n, n, false};
   const std::int64_t tiles = square.count();
   parallel_tiles(tiles + rest.count(), options, [&](std::int64_t index, int) {
     TileGrid::Tile t = index < tiles ? square.tile(index) : rest.tile(index - tiles);
     if (index >= tiles) t.i += n;
     gemm_nt<double>(t.rows, t.cols, d, 1.0, x.data() + t.i * d, d, x.data() + t.j * d, d, 0.0,
-                    K.data() + t.i * row + t.j, row);
+                    K.data() + t.i * k_stride + t.j, k_stride);
     if (index >= tiles) return;
     // The upper triangle counts, so that K is symmetric bit for bit.
     for (std::int64_t i = t.i; i < t.i + t.rows; ++i) {
       for (std::int64_t j = std::max(t.j, i + 1); j < t.j + t.cols; ++j)
-        K[j * row + i] = K[i * row + j];
+        K[j * k_stride + i] = K[i * k_stride + j];
     }
   });
+  for (std::int64_t j = n; j < columns && k_stride > row; ++j) {
+    for (std::int64_t i = 0; i < n; ++i) K[i * k_stride + slot(j)] = K[j * k_stride + i];
+  }
 }
 
 // Adds the counts of the group's bits to C.
@@ -242,8 +252,13 @@ static void merge_tracks(EventState<T>& state, const std::vector<PanelResult<T>>
       const std::int64_t base = (first_panel + p) * kPanel;
       for (std::int64_t e = from.begin[j]; e < from.begin[j + 1]; ++e) {
         const std::int64_t r = base + from.position[e];
-        const double zeta = state.sign(r) * state.root_m * static_cast<double>(from.value[e]);
-        track.key[track.size] = std::fabs(zeta) < fresh_from[j] ? 0.0f : toward_zero(zeta);
+        const double scaled = state.root_m * static_cast<double>(from.value[e]);
+        const double scale =
+            state.readout.signs_only() ? state.readout.sign(r) : state.readout.scale(r);
+        const double zeta = scaled / scale;
+        track.key[track.size] = scale == 0                        ? kNever
+                                : std::fabs(zeta) < fresh_from[j] ? 0.0f
+                                                                  : toward_zero(zeta);
         track.neuron[track.size] = static_cast<std::uint32_t>(r);
         track.z0[track.size++] = from.value[e];
       }
@@ -278,7 +293,7 @@ void EventState<T>::forward(bool initial, const RunOptions& options) {
   std::vector<PanelResult<T>> results(std::min(kGroup, panels));
   std::vector<double> gemm_seconds(threads, 0.0);
   if (initial) {
-    std::fill_n(u.begin(), columns, 0.0);
+    std::fill(u.begin(), u.end(), 0.0);
     std::fill_n(C.data(), columns * row, 0);
   }
   for (std::int64_t p0 = 0; p0 < panels; p0 += kGroup) {
@@ -294,18 +309,21 @@ void EventState<T>::forward(bool initial, const RunOptions& options) {
       if (!z_scratch[thread].size()) {
         z_scratch[thread] = Buffer<T>(block_rows * kPanel);
         weight_scratch[thread] = Buffer<T>(neurons.scratch_size());
-        a_scratch[thread] = Buffer<T>(kPanel);
+        a_scratch[thread] = Buffer<T>(kPanel * outputs);
       }
       T* const z = z_scratch[thread].data();
       T* const a = a_scratch[thread].data();
       PanelResult<T>& result = results[p];
       const std::int64_t begin = (p0 + p) * kPanel, count = std::min(kPanel, m - begin);
-      for (std::int64_t r = 0; r < count; ++r) a[r] = static_cast<T>(sign(begin + r));
+      for (std::int64_t o = 0; o < outputs; ++o) {
+        for (std::int64_t r = 0; r < count; ++r)
+          a[o * kPanel + r] = static_cast<T>(readout.value(begin + r, o));
+      }
       const Stopwatch panel_watch;
       std::int64_t w_stride = 0;
       const T* const w = neurons.panel(begin, count, weight_scratch[thread].data(), &w_stride);
       gemm_seconds[thread] += panel_watch.seconds();
-      result.partial.resize(columns);
+      result.partial.resize(columns * outputs);
       result.begin.resize(columns + 1);
       std::int64_t found = 0;
       for (std::int64_t i0 = 0; i0 < columns;) {
@@ -320,7 +338,9 @@ void EventState<T>::forward(bool initial, const RunOptions& options) {
             std::uint64_t* const out = group_bits.data() + (i0 + i) * stride + 8 * p;
             if (count < kPanel) std::memset(out, 0, kPanel / 8);
             pack.pack(zi, count, out);
-            result.partial[i0 + i] = pack.readout(zi, a, count);
+            for (std::int64_t o = 0; o < outputs; ++o) {
+              result.partial[(i0 + i) * outputs + o] = pack.readout(zi, a + o * kPanel, count);
+            }
           }
           if (static_cast<std::int64_t>(result.value.size()) < found + count + 16) {
             result.position.resize(2 * found + 2 * kPanel);
@@ -354,7 +374,7 @@ void EventState<T>::forward(bool initial, const RunOptions& options) {
     merge_tracks(*this, results, p0, group, fresh_from, merge_options);
     if (initial) {
       for (std::int64_t p = 0; p < group; ++p) {
-        for (std::int64_t j = 0; j < columns; ++j) u[j] += results[p].partial[j];
+        for (std::int64_t k = 0; k < columns * outputs; ++k) u[k] += results[p].partial[k];
       }
       count_group(8 * group, merge_options);
     }
@@ -362,6 +382,7 @@ void EventState<T>::forward(bool initial, const RunOptions& options) {
   }
   if (initial) {
     for (double& value : u) value /= root_m;
+    build_output_pairs(*this, options);
   }
   stats.tracked = 0;
   for (const Track<T>& track : tracks) stats.tracked += track.size;
@@ -371,16 +392,17 @@ void EventState<T>::forward(bool initial, const RunOptions& options) {
   tracking = true;
 }
 
-#define LAZYGRAM_EVENTS(T)                                                                   \
-  template struct Track<T>;                                                                  \
-  template EventState<T>::EventState(const Neurons<T>&, std::int64_t, std::int64_t);         \
-  template void EventState<T>::set_reach(const double*);                                     \
-  template void EventState<T>::gram_matrix(const RunOptions&);                               \
-  template void EventState<T>::count_group(std::int64_t, const RunOptions&);                 \
-  template void EventState<T>::rebuild_counts(const RunOptions&);                            \
-  template void EventState<T>::forward(bool, const RunOptions&);                             \
-  template EventPlan plan_events(std::int64_t, ConstMatrixView<T>, ConstMatrixView<T>, bool, \
-                                 const double*, int);
+#define LAZYGRAM_EVENTS(T)                                                                    \
+  template struct Track<T>;                                                                   \
+  template EventState<T>::EventState(const Neurons<T>&, const T*, std::int64_t, std::int64_t, \
+                                     std::int64_t);                                           \
+  template void EventState<T>::set_reach(const double*);                                      \
+  template void EventState<T>::gram_matrix(const RunOptions&);                                \
+  template void EventState<T>::count_group(std::int64_t, const RunOptions&);                  \
+  template void EventState<T>::rebuild_counts(const RunOptions&);                             \
+  template void EventState<T>::forward(bool, const RunOptions&);                              \
+  template EventPlan plan_events(std::int64_t, ConstMatrixView<T>, ConstMatrixView<T>, bool,  \
+                                 const double*, const ReadoutShape&, int);
 LAZYGRAM_EVENTS(float)
 LAZYGRAM_EVENTS(double)
 

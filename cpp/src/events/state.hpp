@@ -9,6 +9,8 @@
 
 #include "events/corrections.hpp"
 #include "events/kernels.hpp"
+#include "events/pairs.hpp"
+#include "events/readout.hpp"
 #include "lazygram/error.hpp"
 #include "lazygram/events.hpp"
 
@@ -18,11 +20,11 @@ namespace lazygram {
 // pairs are held until they are merged, column by column, in panel order.
 inline constexpr std::int64_t kGroup = 64;
 
-// Tracked pairs of one column. zeta = a_r sqrt(m) z; the pair must be looked at before the clock
-// that moves it to zero passes |key|: key = zeta + up for zeta > 0, zeta - down otherwise, as of
-// its last evaluation. Hence due <=> -down <= key <= up, whichever side it is on. Keys are rounded
-// toward zero. The first `near` entries are those with -horizon_down <= key <= horizon_up; only
-// they are scanned in a step.
+// Tracked pairs of one column. zeta = sqrt(m) z / scale_r (readout.hpp); the pair must be looked at
+// before the clock that moves it to zero passes |key|: key = zeta + up for zeta > 0, zeta - down
+// otherwise, as of its last evaluation. Hence due <=> -down <= key <= up, whichever side it is on.
+// Keys are rounded toward zero. The first `near` entries are those with -horizon_down <= key <=
+// horizon_up; only they are scanned in a step.
 template <typename T>
 struct Track {
   Buffer<float> key;
@@ -39,9 +41,6 @@ struct Track {
   }
 };
 
-// A flip is a neuron with kTurnsOn set when the bit becomes 1.
-inline constexpr std::uint32_t kTurnsOn = 1u << 31;
-
 // Flips of one column in one step, ordered by shard; those of shard s are [begin[s], begin[s + 1]).
 struct ColumnFlips {
   std::vector<std::uint32_t> neuron;
@@ -49,45 +48,52 @@ struct ColumnFlips {
 };
 
 // One step as its columns see it: predictor values at k + 1, increments of the clocks in this step.
+// S: outputs x row; u: columns x outputs.
 struct StepValues {
   std::vector<double> S, u, up, down, up_step, down_step;
+  std::vector<std::int64_t> changed;
 };
 
 // Buffers of one thread in the evaluation of a column.
 struct ColumnScratch {
   std::vector<std::uint32_t> due, uncertain, found;  // positions; positions; flips
   std::vector<std::uint32_t> ids;
-  std::vector<std::int32_t> sum_short;
-  std::vector<double> sum_double;
-  Buffer<double> v;              // K_ji S_i
-  Buffer<std::int16_t> v_short;  // the same in 16-bit units
-  Buffer<std::int16_t> acc;
+  std::vector<std::int32_t> sum_short;  // outputs x kChunk
+  std::vector<double> sum_double;       // outputs x kChunk
+  Buffer<double> v;                     // outputs x row: K_ji S_i
+  Buffer<std::int16_t> v_short;         // the same in 16-bit units
+  std::vector<double> unit, sum_error;  // per output: of v_short
   std::int64_t due_count = 0, exact_count = 0;
-  void allocate(std::int64_t row, std::int64_t words);
+  void allocate(std::int64_t row, std::int64_t outputs);
 };
 
 template <typename T>
 struct EventState {
-  EventState(const Neurons<T>& source, std::int64_t examples, std::int64_t test_points);
+  EventState(const Neurons<T>& source, const T* a, std::int64_t outputs_, std::int64_t examples,
+             std::int64_t test_points);
 
   Neurons<T> neurons;
-  std::int64_t m, d, n, columns;  // columns = examples, then test points
+  Readout<T> readout;
+  std::int64_t m, d, n, columns, outputs;  // columns = examples, then test points
   double root_m;
   // A neuron's bit row: words of the examples, then words of the test points.
   std::int64_t example_words, words;
   std::int64_t row;  // 64 * example_words: padded length of every vector over the examples
+  // Of K: row, or 64 * words where pairs of outputs are counted (K_ij at test points j in the
+  // rest).
+  std::int64_t k_stride;
 
-  Buffer<T> X;                     // columns x d
-  Buffer<std::uint64_t> positive;  // bit r: a_r = +1
-  Buffer<std::uint64_t> bits;      // m x words
-  Buffer<std::uint64_t> marked;    // copy of bits, or empty
-  std::int64_t flips_last = 0;     // of the examples, in the last step
-  std::int64_t due_last = 0;       // of all columns
-  Buffer<double> K;                // columns x row, zero padded
-  Buffer<std::int32_t> C;          // columns x row, zero padded
+  Buffer<T> X;                   // columns x d
+  Buffer<std::uint64_t> bits;    // m x words
+  Buffer<std::uint64_t> marked;  // copy of bits, or empty
+  std::int64_t flips_last = 0;   // of the examples, in the last step
+  std::int64_t due_last = 0;     // of all columns
+  Buffer<double> K;              // columns x k_stride, zero padded
+  Buffer<std::int32_t> C;        // columns x row, zero padded
   Buffer<std::int32_t>
-      D;  // columns x 64 words: twice the change of C by the flips of a column; zero between steps
-  Buffer<std::uint64_t> group_bits;  // columns x 8 kGroup: example-major bits of one group
+      D;  // columns x 64 words: the change of C by the flips of a column; zero between steps
+  std::unique_ptr<OutputPairs> pairs;  // null for signs of one output
+  Buffer<std::uint64_t> group_bits;    // columns x 8 kGroup: example-major bits of one group
 
   std::vector<double> S, u, up, down;
   std::vector<T> limit;       // pairs with |z(0)| < limit are tracked
@@ -109,9 +115,6 @@ struct EventState {
     const std::int64_t at = slot(column);
     return (bits[neuron * words + at / 64] >> (at % 64)) & 1u;
   }
-  double sign(std::int64_t neuron) const {
-    return (positive[neuron / 64] >> (neuron % 64)) & 1u ? 1.0 : -1.0;
-  }
   ConstMatrixView<T> inputs() const { return {X.data(), columns, d, d}; }
 
   // Sets limit and reach from wanted clock readings.
@@ -126,8 +129,12 @@ struct EventState {
  private:
   void advance(const double* g, StepValues& next, const RunOptions& options);
   void extend_reach(const StepValues& next, const RunOptions& options);
+  // `signs`: one output with a_r = +-1.
+  template <bool signs>
   void evaluate(std::int64_t column, StepValues& next, ColumnScratch& scratch);
   void apply_flips(const StepValues& next, const RunOptions& options);
+  // Row updates by this step's flips: `before` they are applied, then after.
+  void count_flips(bool before, bool counts, const RunOptions& options);
   void update_counts(const RunOptions& options);
 };
 
@@ -152,6 +159,9 @@ inline RunOptions without_poll(const RunOptions& options) {
   quiet.threads = options.threads;
   return quiet;
 }
+
+// Key of a neuron that never moves: above every clock, which are finite.
+inline constexpr float kNever = std::numeric_limits<float>::infinity();
 
 class Stopwatch {
  public:

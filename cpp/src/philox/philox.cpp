@@ -85,7 +85,8 @@ void RandomNetwork::weights(std::int64_t begin, std::int64_t count, T* out,
 }
 
 template <typename T>
-void RandomNetwork::signs(std::int64_t begin, std::int64_t count, T* out) const {
+void RandomNetwork::signs(std::int64_t begin, std::int64_t count, T* out,
+                          std::uint32_t output) const {
   const std::int64_t half = antisymmetric ? width / 2 : width;
   const std::array<std::uint32_t, 2> key = {static_cast<std::uint32_t>(seed),
                                             static_cast<std::uint32_t>(seed >> 32)};
@@ -97,7 +98,7 @@ void RandomNetwork::signs(std::int64_t begin, std::int64_t count, T* out) const 
     const std::uint64_t block = r / 128;  // one block holds 128 signs
     if (block != current) {
       bits = philox4x32({static_cast<std::uint32_t>(block), static_cast<std::uint32_t>(block >> 32),
-                         0, static_cast<std::uint32_t>(Stream::signs)},
+                         output, static_cast<std::uint32_t>(Stream::signs)},
                         key);
       current = block;
     }
@@ -108,7 +109,7 @@ void RandomNetwork::signs(std::int64_t begin, std::int64_t count, T* out) const 
 
 template void RandomNetwork::weights(std::int64_t, std::int64_t, float*, std::int64_t) const;
 template void RandomNetwork::weights(std::int64_t, std::int64_t, double*, std::int64_t) const;
-template void RandomNetwork::signs(std::int64_t, std::int64_t, float*) const;
-template void RandomNetwork::signs(std::int64_t, std::int64_t, double*) const;
+template void RandomNetwork::signs(std::int64_t, std::int64_t, float*, std::uint32_t) const;
+template void RandomNetwork::signs(std::int64_t, std::int64_t, double*, std::uint32_t) const;
 
 }  // namespace lazygram

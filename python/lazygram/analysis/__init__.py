@@ -1,6 +1,7 @@
 """Analysis of training: spectra and proven eigenvalue bounds, frozen-kernel predictions, theory.
 
     spectrum           eigenvalues; certified_lambda_min, a proven lower bound
+    tracked            extreme eigenvalues of a matrix that moves a little at a time
     dynamics           predictions and losses under a constant Gram matrix, kernel predictor
     two_layer_bounds   formulas of the two-layer theory
     quantities         those formulas evaluated for given data
@@ -38,6 +39,7 @@ from lazygram.analysis.theory import (
     theory_report,
     two_layer_quantities,
 )
+from lazygram.analysis.tracked import TrackedSpectrum
 from lazygram.analysis.zou import ReLUState, initial_quantities, region_quantities
 from lazygram.analysis.zou_theory import zou_initial_report, zou_training_report
 
@@ -47,6 +49,7 @@ __all__ = [
     "NetworkConstants",
     "ReLUState",
     "TheoryRow",
+    "TrackedSpectrum",
     "TwoLayerQuantities",
     "certified_lambda_min",
     "deep_quantities",

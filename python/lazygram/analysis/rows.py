@@ -113,6 +113,13 @@ class Recorded:
         values = self.get(name)
         return None if values is None else worst(values)
 
+    def distance(self) -> tuple[float | None, bool]:
+        """Largest distance of a neuron over the run, and whether that is only an upper bound."""
+        exact, bound = self.get("max_distance"), self.largest("max_distance_bound")
+        if bound is None or (exact is not None and not np.isnan(exact).any()):
+            return self.largest("max_distance"), False
+        return bound, True
+
     def smallest(self, name: str) -> float | None:
         """Smallest value of the run."""
         values = self.get(name)

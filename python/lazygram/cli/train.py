@@ -25,14 +25,8 @@ from lazygram.cli.params import StepSize
 from lazygram.cli.results import Reference, write_results
 from lazygram.networks.two_layer import TwoLayerReLU
 from lazygram.plotting import require_matplotlib
-from lazygram.training.run import (
-    METHODS,
-    Run,
-    StepState,
-    TrainingFailed,
-    TrainingInterrupted,
-)
-from lazygram.training.run import train as train_network
+from lazygram.training import METHODS, Run, StepState, TrainingFailed, TrainingInterrupted
+from lazygram.training import train as train_network
 
 __all__ = ["train"]
 

@@ -30,7 +30,7 @@ from lazygram.experiments.parts import Parts
 from lazygram.gram import gram_infinite
 from lazygram.networks.two_layer import TwoLayerReLU
 from lazygram.plotting import COLORS, finish_axes, new_figure, ordered_colors
-from lazygram.training.run import train
+from lazygram.training import train
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

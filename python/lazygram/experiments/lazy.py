@@ -30,7 +30,7 @@ from lazygram.experiments.parts import Parts
 from lazygram.gram import gram_infinite
 from lazygram.networks.two_layer import TwoLayerReLU
 from lazygram.plotting import COLORS, finish_axes, new_figure
-from lazygram.training.run import StepState, train
+from lazygram.training import StepState, train
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

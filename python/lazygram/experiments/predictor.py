@@ -26,7 +26,7 @@ from lazygram.experiments.predictor_expected import VARIANTS, Measured, expectat
 from lazygram.gram import gram_infinite
 from lazygram.networks.two_layer import TwoLayerReLU
 from lazygram.plotting import COLORS, finish_axes, new_figure
-from lazygram.training.run import train
+from lazygram.training import train
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lazygram import _core
-from lazygram.arrays import Array, Float64, as_matrix, as_vector, check_positive_int
+from lazygram.arrays import Array, Float64, as_matrix, as_real_array, as_vector, check_positive_int
 from lazygram.gram import gram_of_patterns
 from lazygram.parallel import check_threads, single_threaded_blas
 from lazygram.patterns import PackedPatterns, patterns_of
@@ -40,6 +40,9 @@ class TwoLayerReLU:
         Same seed, same network. From a Generator one 64-bit integer is drawn.
     dtype : {"float64", "float32"}
         Of weights and pre-activations. The float32 weights of a seed are its float64 ones rounded.
+    outputs : int
+        Number k of outputs, which share the hidden layer: a_r is a vector of k values, f(x) too. With one
+        output (the text's network) both are numbers.
     antisymmetric : bool
         The second half of the neurons repeats the first with opposite a_r, so that f is zero at the
         start, up to the rounding of its sum (needed by the bare kernel predictor). `width` must be even.
@@ -62,9 +65,11 @@ class TwoLayerReLU:
         *,
         dtype: npt.DTypeLike = "float64",
         antisymmetric: bool = False,
+        outputs: int = 1,
     ) -> None:
         self._width = check_positive_int(width, "width")
         self._dim = check_positive_int(dim, "dim")
+        self._outputs = check_positive_int(outputs, "outputs")
         self._dtype = _check_dtype(dtype)
         if antisymmetric and self._width % 2:
             raise ValueError(f"width: must be even for an antisymmetric network, got {width}")
@@ -81,7 +86,7 @@ class TwoLayerReLU:
         ----------
         W : array_like, shape (width, dim)
             Hidden weights, row r = w_r; float32 and float64 are kept, the rest becomes float64.
-        a : array_like, shape (width,)
+        a : array_like, shape (width,) or (width, outputs)
             Output weights, any real numbers.
 
         Raises
@@ -90,7 +95,12 @@ class TwoLayerReLU:
             Bad input; the message names the argument.
         """
         weights = as_matrix(W, "W")
-        return cls._trusted(weights, as_vector(a, "a", length=weights.shape[0], dtype=weights.dtype))
+        readout = as_real_array(a, "a")
+        if readout.ndim != 2 or readout.shape[1] == 1:
+            return cls._trusted(weights, as_vector(a, "a", length=weights.shape[0], dtype=weights.dtype))
+        if readout.shape[0] != weights.shape[0]:
+            raise ValueError(f"a: {weights.shape[0]} rows are needed, got {readout.shape[0]}")
+        return cls._trusted(weights, as_matrix(a, "a", dtype=weights.dtype))
 
     @classmethod
     def _trusted(cls, W: Array, a: Array) -> TwoLayerReLU:
@@ -98,6 +108,7 @@ class TwoLayerReLU:
         network = cls.__new__(cls)
         network._width, network._dim = W.shape
         network._dtype = W.dtype
+        network._outputs = 1 if a.ndim == 1 else a.shape[1]
         network._random = None
         network._stored = _Stored(W, a)
         return network
@@ -111,6 +122,11 @@ class TwoLayerReLU:
     def dim(self) -> int:
         """Input dimension d."""
         return int(self._dim)
+
+    @property
+    def outputs(self) -> int:
+        """Number of outputs."""
+        return int(self._outputs)
 
     @property
     def dtype(self) -> np.dtype[Any]:
@@ -134,13 +150,26 @@ class TwoLayerReLU:
 
     @property
     def signs(self) -> Array:
-        """Output weights a, shape (width,), dtype of the network (a copy)."""
+        """Output weights a, shape (width,) or (width, outputs), dtype of the network (a copy)."""
         if self._stored is not None:
             return np.array(self._stored.a)
         assert self._random is not None
-        out: Array = np.empty(self._width, self._dtype)
-        self._random.signs(0, out)
-        return out
+        columns = np.empty((self._outputs, self._width), self._dtype)
+        for output, column in enumerate(columns):
+            self._random.signs(0, column, output)
+        return columns[0] if self._outputs == 1 else np.ascontiguousarray(columns.T)
+
+    @property
+    def readout(self) -> Array | None:
+        """What the core takes as the output weights: None for the signs of a seed (one output)."""
+        if self._stored is not None:
+            return self._stored.a
+        return None if self._outputs == 1 else self.signs
+
+    @property
+    def has_sign_readout(self) -> bool:
+        """Whether all output weights are -1 or +1."""
+        return self._stored is None or bool(np.all(np.abs(self._stored.a) == 1))
 
     def weights(self, rows: int | slice | npt.ArrayLike | None = None) -> Array:
         """Rows of W.
@@ -189,7 +218,7 @@ class TwoLayerReLU:
 
         Returns
         -------
-        ndarray of float64, shape (n,)
+        ndarray of float64, shape (n,) or (n, outputs)
             Sums over neurons are taken in float64.
 
         Raises
@@ -198,11 +227,14 @@ class TwoLayerReLU:
             Bad input; the message names the argument.
         """
         x = self._examples(X, "X")
-        out = np.empty(x.shape[0])
-        a = None if self._stored is None else self._stored.a
+        out = np.empty(self.prediction_shape(x.shape[0]))
         with single_threaded_blas():
-            _core.predict(self.source, a, x, out, check_threads(threads), None)
+            _core.predict(self.source, self.readout, x, out, check_threads(threads), None)
         return out
+
+    def prediction_shape(self, n: int) -> tuple[int, ...]:
+        """Shape of predictions on n examples: (n,), or (n, outputs) for several outputs."""
+        return (n,) if self._outputs == 1 else (n, self._outputs)
 
     def patterns(self, X: npt.ArrayLike, *, threads: int | None = None) -> PackedPatterns:
         """Packed activation patterns of X, shape (n, width); see :func:`lazygram.activation_patterns`."""
@@ -229,7 +261,8 @@ class TwoLayerReLU:
 
     def __repr__(self) -> str:
         origin = "from_weights" if self._random is None else f"seed={self.seed}"
-        return f"TwoLayerReLU(width={self.width}, dim={self.dim}, {origin}, dtype={self.dtype})"
+        outputs = "" if self.outputs == 1 else f", outputs={self.outputs}"
+        return f"TwoLayerReLU(width={self.width}, dim={self.dim}, {origin}, dtype={self.dtype}{outputs})"
 
     def _examples(self, X: npt.ArrayLike, name: str) -> Array:
         return as_matrix(X, name, dtype=self._dtype, columns=self._dim)

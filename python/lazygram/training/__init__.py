@@ -1,25 +1,25 @@
 """Gradient descent, stochastic gradient descent and gradient flow with recorded history."""
 
 from lazygram.training.losses import (
+    CrossEntropyLoss,
+    DerivativeLoss,
     ExponentialLoss,
     HingeLoss,
     LogisticLoss,
     Loss,
     QuadraticLoss,
     SquaredHingeLoss,
+    check_loss,
     get_loss,
 )
-from lazygram.training.run import (
-    METHODS,
-    Run,
-    StepState,
-    TrainingFailed,
-    TrainingInterrupted,
-    train,
-)
+from lazygram.training.request import METHODS
+from lazygram.training.result import Run, StepState, TrainingFailed, TrainingInterrupted
+from lazygram.training.run import train
 
 __all__ = [
     "METHODS",
+    "CrossEntropyLoss",
+    "DerivativeLoss",
     "ExponentialLoss",
     "HingeLoss",
     "LogisticLoss",
@@ -30,6 +30,7 @@ __all__ = [
     "StepState",
     "TrainingFailed",
     "TrainingInterrupted",
+    "check_loss",
     "get_loss",
     "train",
 ]

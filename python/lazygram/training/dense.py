@@ -31,7 +31,7 @@ class DenseState:
     """Weights, predictions and patterns of a network in training.
 
     Two sets of weights: a step reads one and writes the other, so an interrupted step leaves the state
-    before it whole. Memory: twice width x (dim + 1) numbers and twice n x width bits.
+    before it whole. Memory: twice width x (dim + outputs) numbers and twice n x width bits.
     """
 
     def __init__(
@@ -53,7 +53,7 @@ class DenseState:
         W, a = weights if weights is not None else (initial.weights(), np.array(initial.signs))
         first = (W, a, self._new_bits(X.shape[0]))
         self._buffers = (first, (np.empty_like(W), np.empty_like(a), np.empty_like(first[2])))
-        self._now = _Now(step, W, a, np.empty(X.shape[0]), first[2])
+        self._now = _Now(step, W, a, self._new_predictions(X.shape[0]), first[2])
         self.forward()
 
     @property
@@ -63,7 +63,7 @@ class DenseState:
 
     @property
     def u(self) -> Float64:
-        """Predictions f(x_i), as of the last forward pass on all examples."""
+        """Predictions f(x_i), (n,) or (n, outputs), as of the last forward pass on all examples."""
         return self._now.u
 
     @property
@@ -110,10 +110,14 @@ class DenseState:
         _core.weight_distances(self._now.W, self._initial.source, out, self._threads)
         return out
 
+    def distance_bound(self) -> float:
+        """Largest |w_r - w_r(0)|: here there is nothing cheaper than the distances themselves."""
+        return float(self.distances().max())
+
     def test_predictions(self) -> Float64:
         """f on the test examples."""
         assert self._X_test is not None
-        out = np.empty(self._X_test.shape[0])
+        out = self._new_predictions(self._X_test.shape[0])
         with single_threaded_blas():
             _core.predict(self._now.W, self._now.a, self._X_test, out, self._threads, None)
         return out
@@ -125,8 +129,11 @@ class DenseState:
     def _new_bits(self, rows: int) -> npt.NDArray[np.uint64]:
         return np.empty((rows, _core.pattern_words(self._initial.width)), np.uint64)
 
+    def _new_predictions(self, rows: int) -> Float64:
+        return np.empty(self._initial.prediction_shape(rows))
+
     def _forward(self, X: Array) -> tuple[Float64, npt.NDArray[np.uint64]]:
-        u, bits = np.empty(X.shape[0]), self._new_bits(X.shape[0])
+        u, bits = self._new_predictions(X.shape[0]), self._new_bits(X.shape[0])
         with single_threaded_blas():
             _core.forward(self._now.W, self._now.a, X, u, bits, self._threads)
         return u, bits
@@ -143,7 +150,7 @@ class DenseState:
         now = self._now
         W, a, spare_bits = self._buffers[0 if now.W is not self._buffers[0][0] else 1]
         everything = X_next.shape[0] > 0
-        u = np.empty(X_next.shape[0])
+        u = self._new_predictions(X_next.shape[0])
         bits_next = spare_bits if everything else spare_bits[:0]
         with single_threaded_blas():
             _core.descend(

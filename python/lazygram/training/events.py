@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -13,26 +14,26 @@ from lazygram.networks.two_layer import TwoLayerReLU
 from lazygram.parallel import check_threads, single_threaded_blas
 from lazygram.patterns import PackedPatterns
 
-__all__ = ["EVENT_DEFAULT", "EventState", "check_event_network"]
+__all__ = ["EVENT_DEFAULT", "EVENT_SPECTRA", "EventState", "check_event_layers"]
 
 # What event-driven runs record unless told otherwise: what costs nothing at their scale.
-EVENT_DEFAULT = ("loss", "predictions", "pattern_change", "flips")
+EVENT_DEFAULT = ("loss", "predictions", "pattern_change", "flips", "max_distance_bound")
+# And these, where they cost little beside the run itself.
+EVENT_SPECTRA = ("lambda_min", "lambda_max", "gram_change")
 # Weights of a trained network are made at the end of a run up to this many bytes.
 _NETWORK_LIMIT = 1 << 29
 
 
-def check_event_network(network: TwoLayerReLU, layers: str) -> None:
+def check_event_layers(layers: str) -> None:
     """Refuse what the method cannot do.
 
     Raises
     ------
     ValueError
-        Output weights other than -1 and +1, or both layers trained.
+        Both layers trained.
     """
     if layers != "first":
         raise ValueError("layers: method 'event' trains the first layer only; use method 'gd'")
-    if network.seed is None and not np.all(np.abs(network.signs) == 1):
-        raise ValueError("network: method 'event' needs output weights of -1 and +1; use method 'gd'")
 
 
 class EventState:
@@ -44,7 +45,7 @@ class EventState:
     Parameters
     ----------
     initial : TwoLayerReLU
-        Where training starts; output weights -1 and +1.
+        Where training starts.
     X, X_test : ndarray
         Examples, and test points that ride along (may have no rows), dtype of the network.
     reach : ndarray, shape (n + n_test,)
@@ -55,6 +56,8 @@ class EventState:
         Threads of the core. The trajectory does not depend on it, bit for bit.
     snapshot : dict, optional
         From :meth:`snapshot`, to go on from there. Costs one forward pass.
+    progress : callable, optional
+        Called now and then as ``progress(done, total)`` in the forward pass of the set-up.
 
     Raises
     ------
@@ -76,6 +79,7 @@ class EventState:
         memory_limit: int | None = None,
         threads: int | None = None,
         snapshot: dict[str, Array] | None = None,
+        progress: Callable[[int, int], None] | None = None,
     ) -> None:
         self._initial = initial
         self._X = X
@@ -83,14 +87,25 @@ class EventState:
         self._n = X.shape[0]
         self._threads = check_threads(threads)
         kind = _core.EventDescentF32 if initial.dtype == np.float32 else _core.EventDescentF64
-        signs = None if initial.seed is not None else initial.signs
+        readout = initial.readout
         with single_threaded_blas():
             self._engine = kind(
-                initial.source, signs, X, X_test, reach, memory_limit or 0, snapshot, self._threads, None
+                initial.source,
+                readout,
+                X,
+                X_test,
+                reach,
+                memory_limit or 0,
+                snapshot,
+                self._threads,
+                progress,
             )
-        self._predictions: Float64 = self._engine.predictions
+        self._shape = initial.prediction_shape(X.shape[0] + X_test.shape[0])
+        self._predictions = self._engine.predictions.reshape(self._shape)
         self.marked = snapshot is not None and snapshot["marked"].size > 0
         self.keeps_marks = False
+        self.single_steps = True
+        """Whether a step between two records is a step of the engine."""
 
     @property
     def step(self) -> int:
@@ -99,7 +114,7 @@ class EventState:
 
     @property
     def u(self) -> Float64:
-        """Predictions f(x_i), shape (n,)."""
+        """Predictions f(x_i), shape (n,) or (n, outputs)."""
         predictions: Float64 = self._predictions[: self._n]
         return predictions
 
@@ -121,14 +136,16 @@ class EventState:
         return dict(self._engine.plan)
 
     def advance(self, rho: Float64, step_size: float) -> None:
-        """One step from rho = dL/du (n,); zeros outside a minibatch.
+        """One step from rho = dL/du, shape of `u`; zeros outside a minibatch.
 
         When a sum overflows the state stays as it is and the predictions become infinite.
         """
         rho = np.ascontiguousarray(rho, np.float64)
         with single_threaded_blas():  # a step may have to make another forward pass
             finite = self._engine.step(rho, float(step_size), self._threads)
-        self._predictions = self._engine.predictions if finite else np.full_like(self._predictions, np.inf)
+        self._predictions = (
+            self._engine.predictions.reshape(self._shape) if finite else np.full(self._shape, np.inf)
+        )
 
     def test_predictions(self) -> Float64:
         """f on the test points, which are followed at every step."""
@@ -155,7 +172,7 @@ class EventState:
 
         Over more than one step they are compared with the copy that :meth:`mark` took then.
         """
-        if steps <= 1:
+        if steps <= 1 and self.single_steps:
             return int(self._engine.flips_in_last_step) if steps else 0
         return int(self._engine.differences_from_mark(self._threads))
 
@@ -184,10 +201,20 @@ class EventState:
             self._engine.distances(out, self._threads)
         return out
 
+    def output_counts(self, first: int, second: int) -> Float64:
+        """sum_r a_ro a_rp M_rj M_ri for outputs o = first <= p = second, shape (n, n).
+
+        o < p where all output weights are +-1; not kept for signs of one output (see :meth:`counts`).
+        """
+        out = np.empty((self._engine.columns, self._n))
+        self._engine.output_counts(first, second, out)
+        return out[: self._n]
+
     def distance_bound(self) -> float:
         """Upper bound of max_r |w_r - w_r(0)|, at no cost: |X|_2 sum_k |g_k|_2 / sqrt(width).
 
-        |X|_2^2 = lambda_max(X X^T) is bounded by |(X X^T)^4|_F^{1/4}.
+        With several outputs, or other output weights, |g_k|_2 is sum_o max_r |a_ro| |g_ko|_2. |X|_2^2 =
+        lambda_max(X X^T) is bounded by |(X X^T)^4|_F^{1/4}.
         """
         if self._norm_bound is None:
             x = self._X.astype(np.float64)

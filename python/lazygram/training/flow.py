@@ -47,7 +47,7 @@ class FlowState(DenseState):
         """Move the state to time step x step_size."""
         time = step * step_size
         W, a = self.weights
-        start = np.concatenate([W.ravel(), a]) if self._train_output else W.ravel()
+        start = np.concatenate([W.ravel(), a.ravel()]) if self._train_output else W.ravel()
         span = time - self._time
         first = None if self._first_step is None else min(self._first_step, span)
         solver = RK45(self._velocity, self._time, start, time, first_step=first, **self._tolerances)
@@ -64,13 +64,13 @@ class FlowState(DenseState):
         W, a = self.weights
         return {
             "W": np.ascontiguousarray(state[: W.size]).reshape(W.shape),
-            "a": np.ascontiguousarray(state[W.size :]) if self._train_output else a,
+            "a": np.ascontiguousarray(state[W.size :]).reshape(a.shape) if self._train_output else a,
         }
 
     def _velocity(self, _time: float, state: Float64) -> Float64:
         parameters = self._unpack(state)
         W, a = parameters["W"], parameters["a"]
-        u, bits = np.empty(self._X.shape[0]), self._new_bits(self._X.shape[0])
+        u, bits = self._new_predictions(self._X.shape[0]), self._new_bits(self._X.shape[0])
         slope = np.empty_like(state)
         with single_threaded_blas():
             _core.forward(W, a, self._X, u, bits, self._threads)
@@ -81,7 +81,7 @@ class FlowState(DenseState):
                 self._loss.derivative(u, self._y),
                 bits,
                 slope[: W.size].reshape(W.shape),
-                slope[W.size :],
+                slope[W.size :].reshape(a.shape) if self._train_output else a,
                 self._train_output,
                 self._threads,
             )

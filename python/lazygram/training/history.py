@@ -8,16 +8,18 @@ from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
-from lazygram.analysis.spectrum import eigenvalues, operator_norm
+from lazygram.analysis.tracked import TrackedSpectrum
 from lazygram.arrays import Array, Float64, check_nonnegative_int, check_positive_int
 from lazygram.patterns import PackedPatterns
 
-__all__ = ["QUANTITIES", "History", "Recorder", "record_steps", "recorded_quantities"]
+__all__ = ["BOUND", "QUANTITIES", "History", "Recorder", "record_steps", "recorded_quantities"]
 
 _GRAM = ("lambda_min", "lambda_max", "gram_change")
 _PATTERN = ("pattern_change", "flips")
 _DISTANCE = ("max_distance", "mean_distance")
 QUANTITIES = ("loss", "predictions", *_GRAM, *_PATTERN, *_DISTANCE)
+# Recorded only when named: an upper bound of "max_distance" that costs event-driven descent nothing.
+BOUND = "max_distance_bound"
 _TEST = ("test_predictions", "test_loss")
 
 History = dict[str, Array]
@@ -40,6 +42,9 @@ class State(Protocol):
     def distances(self) -> Float64:
         """|w_r - w_r(0)| for every neuron."""
 
+    def distance_bound(self) -> float:
+        """Upper bound of the largest distance."""
+
     def test_predictions(self) -> Float64:
         """Predictions on the test examples."""
 
@@ -58,8 +63,12 @@ class CountsFlips(Protocol):
         """Called when a step has been recorded."""
 
 
-def recorded_quantities(record: Any, known: tuple[str, ...] = QUANTITIES) -> tuple[str, ...]:
-    """Names asked for by the argument `record`, of those in `known`: "default" and "all" are everything.
+def recorded_quantities(
+    record: Any, known: tuple[str, ...] = QUANTITIES, by_name: tuple[str, ...] = ()
+) -> tuple[str, ...]:
+    """Names asked for by the argument `record`: "default" and "all" are all in `known`.
+
+    Those in `by_name` are recorded only when they are named.
 
     Raises
     ------
@@ -74,10 +83,11 @@ def recorded_quantities(record: Any, known: tuple[str, ...] = QUANTITIES) -> tup
         names = tuple(record)
     except TypeError:
         raise TypeError(f"record: 'all' or a list of names is needed, got {record!r}") from None
+    possible = (*known, *by_name)
     for name in names:
-        if name not in known:
-            raise ValueError(f"record: unknown quantity {name!r}; known: {', '.join(known)}")
-    return tuple(name for name in known if name in names or name == "loss")
+        if name not in possible:
+            raise ValueError(f"record: unknown quantity {name!r}; known: {', '.join(possible)}")
+    return tuple(name for name in possible if name in names or name == "loss")
 
 
 def record_steps(record_every: int | Iterable[int], steps: int) -> list[int]:
@@ -101,7 +111,8 @@ def record_steps(record_every: int | Iterable[int], steps: int) -> list[int]:
 class Recorder:
     """Collects the history of one run.
 
-    `patterns_0`, `gram_0` are those of step 0; `H(k)` is formed only when a spectrum is recorded.
+    `patterns_0`, `gram_0` are those of step 0; `H(k)` is formed only when a spectrum is recorded. Distances
+    are computed at the steps `distances` only (None: at every record), and are nan elsewhere.
     """
 
     quantities: tuple[str, ...]
@@ -112,6 +123,10 @@ class Recorder:
     patterns_0: PackedPatterns | None = None
     gram_0: Float64 | None = None
     width: int = 0
+    distances: set[int] | None = None
+    exact: bool = False
+    """Spectra by LAPACK, not by iteration."""
+    spectrum: TrackedSpectrum | None = None
     rows: dict[str, list[Any]] = field(default_factory=dict)
     done: tuple[int, PackedPatterns | None] = (0, None)
     """Whole rows, and the patterns of the last one: changed together, for Ctrl-C to find them consistent."""
@@ -120,14 +135,22 @@ class Recorder:
         """Reference of the run: patterns (and H, when spectra are recorded) of step 0."""
         self.patterns_0 = patterns_0
         self.gram_0 = gram_0
+        if self.wants_gram and gram_0 is not None:
+            self.spectrum = TrackedSpectrum(gram_0, exact=self.exact)
+
+    def spectrum_state(self) -> History:
+        """What a checkpoint keeps of the iterations."""
+        return {} if self.spectrum is None else self.spectrum.state()
 
     @property
     def wants_gram(self) -> bool:
         """Whether any spectral quantity is recorded."""
         return any(name in self.quantities for name in _GRAM)
 
-    def restore(self, history: History, previous: PackedPatterns | None) -> None:
-        """Continue from the history of a checkpoint; `previous` are the last recorded patterns."""
+    def restore(self, history: History, previous: PackedPatterns | None, more: History) -> None:
+        """Continue from a checkpoint: its history, the last recorded patterns, and :meth:`spectrum_state`."""
+        if self.spectrum is not None:
+            self.spectrum.restore(more)
         self.rows = {name: list(values) for name, values in history.items()}
         self.done = (len(history["step"]) if history else 0, previous)
 
@@ -148,10 +171,14 @@ class Recorder:
         else:
             patterns = self._record_patterns(values, state)
         if any(name in self.quantities for name in _DISTANCE):
-            distances = state.distances()
-            values["max_distance"] = float(distances.max())
-            with np.errstate(over="ignore", invalid="ignore"):  # a run that diverges
-                values["mean_distance"] = float(distances.mean())
+            values["max_distance"] = values["mean_distance"] = float("nan")
+            if self.distances is None or step in self.distances:
+                distances = state.distances()
+                values["max_distance"] = float(distances.max())
+                with np.errstate(over="ignore", invalid="ignore"):  # a run that diverges
+                    values["mean_distance"] = float(distances.mean())
+        if BOUND in self.quantities:
+            values[BOUND] = state.distance_bound()
         if self.test:
             values["test_predictions"] = state.test_predictions()
             if test_loss is not None:
@@ -167,13 +194,12 @@ class Recorder:
     def _record_gram(self, values: dict[str, Any], state: State) -> None:
         if not self.wants_gram:
             return
-        assert self.gram_0 is not None
+        assert self.spectrum is not None
         H = state.gram()
         if "lambda_min" in self.quantities or "lambda_max" in self.quantities:
-            spectrum = eigenvalues(H)
-            values["lambda_min"], values["lambda_max"] = float(spectrum[0]), float(spectrum[-1])
+            values["lambda_min"], values["lambda_max"] = self.spectrum.extremes(H)
         if "gram_change" in self.quantities:
-            values["gram_change"] = operator_norm(H - self.gram_0)
+            values["gram_change"] = self.spectrum.change(H)
 
     def _record_flips(self, values: dict[str, Any], step: int, state: CountsFlips) -> None:
         """The same for a state that has counted."""
