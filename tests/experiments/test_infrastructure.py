@@ -350,8 +350,9 @@ def alive(pid: int) -> bool:
     return True
 
 
-@pytest.mark.parametrize("jobs", [1, 2])
-def test_interrupt_stops_all_processes_and_keeps_parts(tmp_path: Path, jobs: int) -> None:
+@pytest.mark.parametrize(("jobs", "group"), [(1, False), (2, False), (2, True)])
+def test_interrupt_stops_all_processes_and_keeps_parts(tmp_path: Path, jobs: int, group: bool) -> None:
+    # A terminal sends Ctrl-C to the whole group, the processes of the pool included.
     script = tmp_path / "script.py"
     place = str(Path(__file__).parent)
     script.write_text(_SCRIPT.format(place=place, folder=str(tmp_path), jobs=jobs))
@@ -359,6 +360,7 @@ def test_interrupt_stops_all_processes_and_keeps_parts(tmp_path: Path, jobs: int
         [sys.executable, str(script)],
         stderr=subprocess.PIPE,
         text=True,
+        start_new_session=True,
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )
     until = time.monotonic() + 60
@@ -369,7 +371,10 @@ def test_interrupt_stops_all_processes_and_keeps_parts(tmp_path: Path, jobs: int
     time.sleep(0.2)  # into the sleep
     pids = [int(file.read_text()) for file in waiting]
     assert all(map(alive, pids))
-    process.send_signal(signal.SIGINT)
+    if group:
+        os.killpg(process.pid, signal.SIGINT)
+    else:
+        process.send_signal(signal.SIGINT)
     _, told = process.communicate(timeout=30)
     assert process.returncode == 130, told
     assert "Traceback" not in told
