@@ -25,6 +25,21 @@ LARGEST = 100_000  # bytes of a figure
 WIDEST = 1200  # pixels
 
 
+USAGE = """\
+```sh
+lazygram reproduce --list                  # ids, titles, rough durations
+lazygram reproduce fig2.1 'thm2*'          # some of them
+lazygram reproduce all --quick --jobs 2    # all of them, two at a time
+lazygram reproduce fig2.1 --list           # its settings, and which of them the text does not print
+lazygram reproduce fig2.1 --set step_size=0.1
+```
+
+Every experiment leaves `data.npz`, `results.json`, `figure.png` and `figure.svg` in a folder of its own, and
+`report.html` shows everything in the folder (`--out`, or `runs/full` and `runs/quick`) with expected beside
+measured. What is finished is not run again unless the settings, the version or the experiment's own code
+changed (`--force` runs it in any case); after Ctrl-C the same command goes on where it stopped."""
+
+
 class Watch:
     """Prints how every experiment ended."""
 
@@ -134,6 +149,8 @@ def index(gallery: Path) -> str:
         "numbers checked. The figures here are from the quick sizes (`lazygram reproduce ID --quick`);",
         "without `--quick` the sizes are those of the texts. This page and the measured parts of the others",
         "are made by `python docs/build_gallery.py`.",
+        "",
+        *USAGE.splitlines(),
         "",
         "| id | what | source |",
         "|---|---|---|",

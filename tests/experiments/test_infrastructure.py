@@ -219,13 +219,18 @@ def test_parts_depend_on_their_settings(tmp_path: Path) -> None:
     again = Parts(tmp_path)
     found = again.get("p", {"b": (1, 2), "a": 1}, lambda: compute("again"))
     assert calls == ["first"]
-    assert again.notes() == ["Taken from an earlier, interrupted or equal run: p."]
+    assert again.notes()[0].endswith("s of computing: p.")
+    assert 0 < again.seconds < 1
     for name, value in fresh.items():
         np.testing.assert_array_equal(found[name], value)
     Parts(tmp_path).get("p", {"a": 2, "b": (1, 2)}, lambda: compute("settings"))
     Parts(tmp_path, format=2).get("p", {"a": 2, "b": (1, 2)}, lambda: compute("format"))
     (tmp_path / "parts" / "p.npz").write_bytes(b"damaged")
     Parts(tmp_path).get("p", {"a": 2, "b": (1, 2)}, lambda: compute("damaged"))
+    many = Parts(tmp_path)
+    for name in ("p", *"abcdef", *"abcdef"):
+        many.get(name, {"a": 2, "b": (1, 2)}, lambda: {"x": 1})
+    assert many.notes()[0].endswith("p, a, b, c and 3 more.")
     Parts(None).get("p", {"a": 2, "b": (1, 2)}, lambda: compute("no folder"))
     assert calls == ["first", "settings", "format", "damaged", "no folder"]
 
