@@ -192,7 +192,8 @@ class ExperimentResult:
     notes : list of str
         What a reader must know to judge the result.
     summary : dict
-        Further numbers, for ``results.json``.
+        Further numbers, for ``results.json`` and the report; a list of dictionaries with equal keys is a
+        table.
     """
 
     id: str

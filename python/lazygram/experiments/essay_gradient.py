@@ -29,7 +29,7 @@ from lazygram.experiments.essay_gradient_expected import Measured, expectations,
 from lazygram.experiments.parts import Parts
 from lazygram.gram import gram_infinite
 from lazygram.networks.two_layer import TwoLayerReLU
-from lazygram.plotting import COLORS, finish_axes, new_figure, ordered_colors
+from lazygram.plotting import COLORS, finish_axes, log_ticks, new_figure, ordered_colors
 from lazygram.training import train
 
 if TYPE_CHECKING:
@@ -201,6 +201,7 @@ def draw(result: ExperimentResult) -> Figure:
         place.loglog(widths, mean, marker + "-", color=COLORS[color], label=text)
     bound = arrays["bound"][:, :, 0].mean(axis=0)
     place.loglog(widths, bound, "--", color=COLORS["red"], label=r"$\sqrt{n/m}\ \Vert e(0)\Vert$")
+    log_ticks(place, widths)
     place.set_ylim(top=30 * float(arrays["whole"].max()))
     place.legend(loc="upper right")
     finish_axes(place, title="(a) Gradient at the start", xlabel="width  m", ylabel="norm")

@@ -29,7 +29,7 @@ from lazygram.experiments.lazy_expected import Measured, expectations, frozen_li
 from lazygram.experiments.parts import Parts
 from lazygram.gram import gram_infinite
 from lazygram.networks.two_layer import TwoLayerReLU
-from lazygram.plotting import COLORS, finish_axes, new_figure
+from lazygram.plotting import COLORS, finish_axes, log_ticks, new_figure
 from lazygram.training import StepState, train
 
 if TYPE_CHECKING:
@@ -199,6 +199,7 @@ def draw(result: ExperimentResult) -> Figure:
         place, title="(c) Smallest eigenvalue of H", xlabel="width  m", ylabel=r"$\lambda_{min}(H(k))$"
     )
     for entry in axes:
+        log_ticks(entry, widths)
         entry.legend(
             loc="lower left" if entry is axes[0] else "upper right" if entry is axes[1] else "lower right"
         )

@@ -175,7 +175,7 @@ def draw(result: ExperimentResult) -> Figure:
         color=COLORS["red"],
         label=r"$\exp(-\lambda_0 t/n)$, as in the notes",
     )
-    place.set_ylim(bottom=float((arrays["residual"] / start).min()) / 3)
+    place.set_ylim(float((arrays["residual"] / start).min()) / 3, 100.0)
     place.legend()
     finish_axes(
         place, title="(a) Squared residual", xlabel="time t", ylabel=r"$\Vert e(t)\Vert^2/\Vert e(0)\Vert^2$"
@@ -186,7 +186,8 @@ def draw(result: ExperimentResult) -> Figure:
     place.semilogy(time, arrays["lambda_max"], color=COLORS["grey"], label=r"$\lambda_{max}(H(t))$")
     place.semilogy(time, arrays["lambda_min"], color=COLORS["orange"], label=r"$\lambda_{min}(H(t))$")
     place.axhline(lambda_0 / 2, color=COLORS["red"], linestyle=":", label=r"$\lambda_0/2$, as in the notes")
-    place.legend()
+    place.set_ylim(lambda_0 / 3, 12 * float(arrays["lambda_max"].max()))
+    place.legend(loc="upper right", ncols=2)
     finish_axes(
         place,
         title="(b) Rate of decay",
@@ -201,7 +202,7 @@ EXPERIMENT = Experiment(
     title="Gradient flow on an average loss: the rate of decay and its factors of two",
     source="Lecture notes on the neural tangent kernel, convergence of gradient flow",
     full=Parameters(),
-    quick=Parameters(width=1000),
+    quick=Parameters(width=500, records=60),
     run=run,
     draw=draw,
     full_seconds=10.0,

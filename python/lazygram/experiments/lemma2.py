@@ -25,7 +25,7 @@ from lazygram.experiments.checks import check_increasing, check_seeds
 from lazygram.experiments.lemma2_expected import Measured, expectations
 from lazygram.gram import gram_infinite
 from lazygram.networks.two_layer import TwoLayerReLU
-from lazygram.plotting import COLORS, finish_axes, new_figure
+from lazygram.plotting import COLORS, finish_axes, log_ticks, new_figure
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -202,6 +202,7 @@ def draw(result: ExperimentResult) -> Figure:
     bound = [gram_frobenius_bound(p["n"], int(width), p["delta"]) for width in widths]
     place.loglog(widths, bound, "--", color=COLORS["red"], label=f"Lemma 2.1, probability {1 - p['delta']:g}")
     place.axhline(arrays["lambda_0"].mean() / 4, color=COLORS["green"], linestyle=":", label=r"$\lambda_0/4$")
+    log_ticks(place, widths)
     place.legend()
     finish_axes(
         place,
@@ -232,10 +233,12 @@ def draw(result: ExperimentResult) -> Figure:
         color=COLORS["red"],
         label=r"Lemma 2.2: $4R/\sqrt{2\pi}$",
     )
-    place.legend()
+    log_ticks(place, radii)
+    place.set_ylim(top=8 * flip_probability_bound(1.0) * float(radii.max()))
+    place.legend(loc="upper left")
     finish_axes(
         place,
-        title="(b) What can change while no neuron moves further than R",
+        title="(b) What can change within distance R",
         xlabel="radius  R",
         ylabel="share of patterns; change of H",
     )

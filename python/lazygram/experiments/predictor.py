@@ -25,7 +25,7 @@ from lazygram.experiments.parts import Parts
 from lazygram.experiments.predictor_expected import VARIANTS, Measured, expectations
 from lazygram.gram import gram_infinite
 from lazygram.networks.two_layer import TwoLayerReLU
-from lazygram.plotting import COLORS, finish_axes, new_figure
+from lazygram.plotting import COLORS, finish_axes, log_ticks, new_figure
 from lazygram.training import train
 
 if TYPE_CHECKING:
@@ -169,6 +169,7 @@ def draw(result: ExperimentResult) -> Figure:
         place.loglog(widths, typical[:, c], "o-", color=COLORS[color], label=label)
     guide = typical[0, 0] * np.sqrt(widths[0] / widths)
     place.loglog(widths, guide, "--", color=COLORS["grey"], label=r"$m^{-1/2}$")
+    log_ticks(place, widths)
     place.set_ylim(top=8 * float(arrays["rms"].max()))
     place.legend()
     finish_axes(
@@ -196,7 +197,7 @@ EXPERIMENT = Experiment(
     title="A trained wide network is the kernel predictor, if its start is carried along",
     source="Lecture notes on the neural tangent kernel, predictor; Du (2019), thesis, Section 2.5",
     full=Parameters(),
-    quick=Parameters(widths=(2000, 8000), seeds=(0, 1, 2, 3, 4)),
+    quick=Parameters(seeds=(0, 1, 2)),
     run=run,
     draw=draw,
     full_seconds=30.0,

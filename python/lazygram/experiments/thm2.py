@@ -27,7 +27,15 @@ from lazygram.experiments.parts import Parts
 from lazygram.experiments.thm2_expected import Measured, expectations
 from lazygram.gram import gram_infinite
 from lazygram.networks.two_layer import TwoLayerReLU
-from lazygram.plotting import COLORS, drawable, finish_axes, log_scale, new_figure, ordered_colors
+from lazygram.plotting import (
+    COLORS,
+    drawable,
+    finish_axes,
+    log_scale,
+    log_ticks,
+    new_figure,
+    ordered_colors,
+)
 from lazygram.training import StepState, train
 
 if TYPE_CHECKING:
@@ -173,13 +181,13 @@ def draw(result: ExperimentResult) -> Figure:
         place.plot(step, drawable(curve), color=color, label=f"m = {width}")
     place.plot(
         step,
-        arrays["frozen_loss"][0],
+        drawable(arrays["frozen_loss"][0]),
         ":",
         color=COLORS["orange"],
         label=r"frozen $H^\infty$, widest",
         zorder=5,
     )
-    place.plot(step, arrays["bound"][0], "--", color=COLORS["red"], label="Theorem 2.3, widest")
+    place.plot(step, drawable(arrays["bound"][0]), "--", color=COLORS["red"], label="Theorem 2.3, widest")
     log_scale(place, arrays["loss"][0])
     floor = np.nanmin(arrays["frozen_loss"][0])
     place.set_ylim(bottom=max(floor / 10, 1e-26))
@@ -216,6 +224,7 @@ def draw(result: ExperimentResult) -> Figure:
     axes[2].axhline(1.0, color=COLORS["red"], linestyle="--", label="bound of Corollary 2.1")
     axes[2].set_ylim(0.005, 2.0)
     for place in axes[1:]:
+        log_ticks(place, widths)
         place.legend()
     return figure
 
