@@ -280,8 +280,8 @@ class Lemma45(NamedTuple):
 
     Attributes
     ----------
-    starts : int
-        Starts that meet the lemma's conditions.
+    admissible : ndarray of bool, shape (starts,)
+        Starts that meet the conditions of the proof.
     growth, ratio, noise : int
         Violations before ``a^2 + b^2 >= s_1 / 2``: of ``(1 + c/3)(a + b) <= a' + b' <= (1 + c)(a + b)``, of
         ``|a - b| <= (99/101)(a + b)``, of ``xi <= xi_0``.
@@ -291,13 +291,18 @@ class Lemma45(NamedTuple):
         Steps before and after.
     """
 
-    starts: int
+    admissible: npt.NDArray[np.bool_]
     growth: int
     ratio: int
     noise: int
     overshoot: int
     contraction: int
     checked: tuple[int, int]
+
+    @property
+    def violations(self) -> tuple[int, int, int, int, int]:
+        """Growth, ratio, noise, overshoot, contraction."""
+        return self.growth, self.ratio, self.noise, self.overshoot, self.contraction
 
 
 def lemma_4_5(
@@ -340,7 +345,7 @@ def lemma_4_5(
     ratio = np.abs(a - b) > (99.0 / 101.0 + tiny) * total
     bound = (1.0 - 0.1 * step) * np.abs(h[:-1]) + step * xi[:-1]
     return Lemma45(
-        int(met.sum()),
+        met,
         int((growth & before).sum()),
         int((ratio & early).sum()),
         int(((xi > xi[0] * (1.0 + tiny)) & early).sum()),
