@@ -193,7 +193,7 @@ def draw(result: ExperimentResult) -> Figure:
     axes[0].axvspan(-2, -1, color="#EEEEEE")
     axes[0].semilogy(path[:, 0], np.abs(path[:, 1]), "o-", color=COLORS["blue"], markersize=3, linewidth=0.8)
     axes[0].axhline(1, color=COLORS["grey"], linestyle=":", linewidth=1)
-    axes[0].text(-1.5, 1.5e-3, "connector", ha="center", va="top", rotation=90, fontsize=8, color="#555555")
+    axes[0].text(-1.5, 0.3, "connector", ha="center", va="center", rotation=90, fontsize=8, color="#555555")
     finish_axes(axes[0], title=f"(a) Path from distance {_PATH}", xlabel=r"$x_1$", ylabel=r"$|x_2|$")
     axes[1].loglog(a["bands"], a["band_steps"], "o", color=COLORS["blue"], label="steps")
     axes[1].loglog(a["bands"], a["bands"] + 1, color=COLORS["grey"], label="n + 1")
