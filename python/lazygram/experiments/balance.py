@@ -21,7 +21,7 @@ import numpy.typing as npt
 from lazygram.arrays import check_nonnegative_int, check_positive_float, check_positive_int
 from lazygram.experiments.balance_expected import NETWORKS, expectations
 from lazygram.experiments.base import Experiment, ExperimentResult, Progress, share_of
-from lazygram.experiments.checks import check_each
+from lazygram.experiments.checks import check_floats
 from lazygram.experiments.parts import Parts
 from lazygram.optimizers import gradient_descent
 from lazygram.plotting import COLORS, finish_axes, new_figure
@@ -83,7 +83,7 @@ class Parameters:
         for name in ("dim", "hidden", "outputs", "n", "points"):
             check_positive_int(getattr(self, name), name)
         check_positive_float(self.time, "time")
-        check_each(self.step_sizes, "step_sizes", check_positive_float)
+        check_floats(self.step_sizes, "step_sizes")
         if len(self.step_sizes) < 2 or sorted(set(self.step_sizes), reverse=True) != list(self.step_sizes):
             raise ValueError(f"step_sizes: two or more decreasing ones are needed, got {self.step_sizes}")
         check_nonnegative_int(self.seed, "seed")

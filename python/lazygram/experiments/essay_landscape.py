@@ -19,7 +19,7 @@ import numpy.typing as npt
 
 from lazygram.arrays import check_nonnegative_int, check_positive_float, check_positive_int
 from lazygram.experiments.base import Experiment, ExperimentResult, Progress, share_of
-from lazygram.experiments.checks import check_each
+from lazygram.experiments.checks import check_increasing
 from lazygram.experiments.essay_landscape_expected import expectations
 from lazygram.experiments.parts import Parts
 from lazygram.optimizers import gradient_descent
@@ -83,9 +83,10 @@ class Parameters:
             check_positive_int(getattr(self, name), name)
         for name in ("scale", "noise", "step_size"):
             check_positive_float(getattr(self, name), name)
-        check_each(self.widths, "widths", check_positive_int, increasing=True)
+        check_increasing(self.widths, "widths")
         for hidden in self.hidden:
-            check_each(hidden, "hidden", check_positive_int)
+            for width in hidden:
+                check_positive_int(width, "hidden")
         check_nonnegative_int(self.seed, "seed")
 
 

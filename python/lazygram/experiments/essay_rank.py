@@ -19,7 +19,7 @@ import numpy.typing as npt
 
 from lazygram.arrays import check_nonnegative_int, check_positive_float, check_positive_int
 from lazygram.experiments.base import Experiment, ExperimentResult, Progress, share_of
-from lazygram.experiments.checks import check_each
+from lazygram.experiments.checks import check_increasing
 from lazygram.experiments.essay_rank_expected import expectations
 from lazygram.experiments.parts import Parts
 from lazygram.plotting import COLORS, finish_axes, new_figure
@@ -69,10 +69,11 @@ class Parameters:
         for name in ("n", "dim", "draws", "outputs", "readout_draws"):
             check_positive_int(getattr(self, name), name)
         for name in ("relu_n", "relu_dim"):
-            check_each(getattr(self, name), name, check_positive_int)
+            for value in getattr(self, name):
+                check_positive_int(value, name)
         if len(self.relu_n) != len(self.relu_dim):
             raise ValueError("relu_dim: as many entries as in relu_n are needed")
-        check_each(self.widths, "widths", check_positive_int, increasing=True)
+        check_increasing(self.widths, "widths")
         check_positive_float(self.scale, "scale")
         check_nonnegative_int(self.seed, "seed")
 

@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from lazygram.arrays import check_nonnegative_int, check_positive_float, check_positive_int
+from lazygram.arrays import check_positive_float, check_positive_int
 from lazygram.experiments.base import Experiment, ExperimentResult, Progress, Row, at_most, ordered, share_of
-from lazygram.experiments.checks import check_each
+from lazygram.experiments.checks import check_floats, check_seeds
 from lazygram.experiments.parts import Parts
 from lazygram.optimizers import minibatches, sgd
 from lazygram.plotting import COLORS, finish_axes, new_figure
@@ -73,8 +73,8 @@ class Parameters:
             raise ValueError(f"momentum: must be in [0, 1), got {self.momentum}")
         if self.batch > self.train:
             raise ValueError(f"batch: must be at most train = {self.train}, got {self.batch}")
-        check_each(self.factors, "factors", check_positive_float, increasing=True)
-        check_each(self.seeds, "seeds", check_nonnegative_int, increasing=True)
+        check_floats(self.factors, "factors", increasing=True)
+        check_seeds(self.seeds, "seeds")
 
 
 def run(

@@ -19,7 +19,7 @@ import numpy.typing as npt
 
 from lazygram.arrays import check_nonnegative_int, check_positive_float, check_positive_int
 from lazygram.experiments.base import Experiment, ExperimentResult, Progress, share_of
-from lazygram.experiments.checks import check_each
+from lazygram.experiments.checks import check_floats
 from lazygram.experiments.fig4_1_expected import expectations
 from lazygram.experiments.parts import Parts
 from lazygram.optimizers import gradient_descent
@@ -67,7 +67,7 @@ class Parameters:
             check_positive_int(getattr(self, name), name)
         for name in ("std", "step_size"):
             check_positive_float(getattr(self, name), name)
-        check_each(self.singular_values, "singular_values", check_positive_float)
+        check_floats(self.singular_values, "singular_values")
         check_nonnegative_int(self.seed, "seed")
 
 

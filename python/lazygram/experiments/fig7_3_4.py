@@ -21,7 +21,7 @@ import numpy.typing as npt
 
 from lazygram.arrays import check_nonnegative_int, check_positive_float, check_positive_int
 from lazygram.experiments.base import Experiment, ExperimentResult, Progress, share_of
-from lazygram.experiments.checks import check_each
+from lazygram.experiments.checks import check_floats
 from lazygram.experiments.fig7_3_4_expected import expectations
 from lazygram.experiments.parts import Parts
 from lazygram.optimizers import gradient_descent, perturbed_gradient_descent
@@ -78,7 +78,7 @@ class Parameters:
             check_positive_float(getattr(self, name), name)
         for name in ("wait", "shown"):
             check_nonnegative_int(getattr(self, name), name)
-        check_each(self.curvatures, "curvatures", check_positive_float, increasing=True)
+        check_floats(self.curvatures, "curvatures", increasing=True)
         for L in self.curvatures:
             Octopus(self.dim, L, self.gamma, self.tau)
         if self.shown >= min(self.gd_starts, self.pgd_starts):

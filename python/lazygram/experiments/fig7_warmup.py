@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from lazygram.arrays import check_positive_float, check_positive_int
+from lazygram.arrays import check_positive_float
 from lazygram.experiments.base import (
     Experiment,
     ExperimentResult,
@@ -28,7 +28,7 @@ from lazygram.experiments.base import (
     in_band,
     share_of,
 )
-from lazygram.experiments.checks import check_each
+from lazygram.experiments.checks import check_increasing
 from lazygram.experiments.parts import Parts
 from lazygram.optimizers import gradient_descent
 from lazygram.plotting import COLORS, finish_axes, new_figure
@@ -64,7 +64,7 @@ class Parameters:
 
     def __post_init__(self) -> None:
         for name in ("bands", "distances"):
-            check_each(getattr(self, name), name, check_positive_int, increasing=True)
+            check_increasing(getattr(self, name), name)
         if max(self.bands) > 1700 or max(self.distances) > 1000:
             raise ValueError("bands, distances: at most 1700 and 1000, or x_2 underflows")
         if check_positive_float(self.height, "height") > 1:

@@ -19,7 +19,7 @@ import numpy.typing as npt
 
 from lazygram.arrays import check_nonnegative_int, check_positive_float, check_positive_int
 from lazygram.experiments.base import Experiment, ExperimentResult, Progress, share_of
-from lazygram.experiments.checks import check_each
+from lazygram.experiments.checks import check_floats
 from lazygram.experiments.parts import Parts
 from lazygram.experiments.thm4_4_expected import expectations
 from lazygram.optimizers import gradient_descent
@@ -75,8 +75,8 @@ class Parameters:
             check_positive_int(getattr(self, name), name)
         for name in ("std", "epsilon"):
             check_positive_float(getattr(self, name), name)
-        check_each(self.singular_values, "singular_values", check_positive_float)
-        check_each(self.deltas, "deltas", check_positive_float, increasing=True)
+        check_floats(self.singular_values, "singular_values")
+        check_floats(self.deltas, "deltas", increasing=True)
         check_nonnegative_int(self.seed, "seed")
 
 

@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from lazygram.arrays import check_nonnegative_int, check_positive_float, check_positive_int
 from lazygram.experiments.base import Experiment, ExperimentResult, Progress, share_of
-from lazygram.experiments.checks import check_each
+from lazygram.experiments.checks import check_increasing
 from lazygram.experiments.parts import Parts
 from lazygram.experiments.thm4_5_expected import expectations
 from lazygram.optimizers import gradient_descent
@@ -79,7 +79,7 @@ class Parameters:
             check_positive_int(getattr(self, name), name)
         for name in ("strength", "initial", "step"):
             check_positive_float(getattr(self, name), name)
-        check_each(self.dimensions, "dimensions", check_positive_int, increasing=True)
+        check_increasing(self.dimensions, "dimensions")
         check_nonnegative_int(self.seed, "seed")
 
 
