@@ -19,8 +19,15 @@ REGISTRY = Registry(
         "fig2.1": "fig2_1",
         # Deep networks: thesis chapter 3
         # Balance of layers, matrix factorisation: thesis chapter 4
-        # Convolutional filters: thesis chapter 5
-        # Gaussian input: thesis chapter 6
+        # Gaussian input, two layers: thesis chapter 5
+        "fig5.1": "fig5_1",
+        "fig5.2": "fig5_2",
+        "table5.1": "table5_1",
+        # One convolutional filter: thesis chapter 6
+        "fig6.3a": "fig6_3a",
+        "fig6.3b": "fig6_3b",
+        "fig6.3cd": "fig6_3cd",
+        "fig6.4": "fig6_4",
         # Saddle points: thesis chapter 7
         # Deep ReLU networks: Zou et al.
         # Landscape: essay
