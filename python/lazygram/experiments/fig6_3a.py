@@ -26,7 +26,7 @@ from lazygram.experiments.filter_runs import sgd_distances, start_filter
 from lazygram.experiments.gaussian_cnn_instances import check_seeds
 from lazygram.experiments.parts import Parts
 from lazygram.optimizers import gradient_descent
-from lazygram.plotting import finish_axes, new_figure, ordered_colors
+from lazygram.plotting import COLORS, finish_axes, new_figure, ordered_colors
 from lazygram.problems.conv_filter import population_gradient
 from lazygram.problems.filter_inputs import TruncatedNormalInputs
 
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 __all__ = ["EXPERIMENT", "Parameters"]
 
 _EXACT_DIM = 2  # dimension of the descent without noise
+_ROUNDING = float(np.log(np.finfo(np.float64).eps))  # ln |w - w*| stops about there
 _NEAR = 1e-12  # where it ends
 
 
@@ -200,6 +201,9 @@ def draw(result: ExperimentResult) -> Figure:
             ylabel=r"ln $\Vert w - w^*\Vert$",
         )
         place.set_xlim(0, last)
+        if lowest < _ROUNDING:
+            place.axhline(_ROUNDING, color=COLORS["grey"], linestyle=":", linewidth=1)
+            place.text(last, _ROUNDING + 0.5, "rounding", fontsize=7, color="#555555", ha="right")
         place.legend(loc="best")
     seeds = f"mean of {len(p['seeds'])} seeds" if len(p["seeds"]) > 1 else f"seed {p['seeds'][0]}"
     figure.suptitle(
@@ -214,9 +218,10 @@ def draw(result: ExperimentResult) -> Figure:
 
 
 def _last_epoch(curves: Float64) -> int:
-    """Epoch at which the slowest curve ends, or the second fastest reaches the floor of rounding twice over."""
+    """Epoch to draw up to: three times that at which the first curve reaches the floor of rounding."""
     means = curves.mean(axis=1)
-    at_floor = np.sort(np.where(means < -35.0, np.arange(means.shape[1]), means.shape[1] - 1).min(axis=1))
+    epochs = np.arange(means.shape[1])
+    at_floor = np.sort(np.where(means < _ROUNDING + 1, epochs, means.shape[1] - 1).min(axis=1))
     return int(min(means.shape[1] - 1, 3 * at_floor[0]))
 
 

@@ -195,6 +195,7 @@ def draw(result: ExperimentResult) -> Figure:
             ylabel=r"ln $\Vert w - w^*\Vert$",
         )
         place.set_xlim(0, curves.shape[1] - 1)
+        place.xaxis.get_major_locator().set_params(integer=True)
         place.legend(loc="best")
     if len(p["constant_spreads"]):
         place, spread = axes[-1], data["constant_spreads"]
