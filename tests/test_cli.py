@@ -453,10 +453,21 @@ def test_gram_of_both_layers_and_refusals() -> None:
 
 def test_reproduce_refuses() -> None:
     assert "fig2.1" in ok("reproduce", "--list").stdout
-    assert "name an experiment: fig2.1" in refused("reproduce")
+    assert "name an experiment, or all: fig2.1" in refused("reproduce")
     assert "no experiment 'fig9'; there are fig2.1" in refused("reproduce", "fig9")
-    assert "'--width': 'x' is not whole numbers" in refused("reproduce", "fig2.1", "--width", "x")
-    assert "widths: must be positive" in refused("reproduce", "fig2.1", "--width", "0")
-    assert "'--step-size'" in refused("reproduce", "fig2.1", "--step-size", "0")
-    assert "'--steps'" in refused("reproduce", "fig2.1", "--steps", "0")
+    assert "no experiment 'fig9.*'" in refused("reproduce", "fig2.1,fig9.*")
+    change = ("reproduce", "fig2.1", "--set")
+    assert "--set widths=x: 'x' is not a whole number" in refused(*change, "widths=x")
+    assert "--set thm9:widths=1: thm9 is none of" in refused(*change, "thm9:widths=1")
+    assert "--set width=1: width is not a setting of fig2.1; it has n, dim" in refused(*change, "width=1")
+    assert "--set step_size: name=value" in refused(*change, "step_size")
+    assert "widths: must be positive" in refused(*change, "widths=0")
+    assert "step_size: must be positive" in refused(*change, "step_size=0")
+    assert "'--jobs'" in refused("reproduce", "fig2.1", "--jobs", "0")
     assert not Path("runs").exists()
+
+
+def test_reproduce_lists_settings() -> None:
+    told = ok("reproduce", "fig2.1", "--list").stdout
+    assert "1000,2000,5000,10000" in told
+    assert "not in the text" in told

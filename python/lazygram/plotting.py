@@ -23,6 +23,7 @@ __all__ = [
     "figure_style",
     "finish_axes",
     "log_scale",
+    "log_ticks",
     "new_figure",
     "ordered_colors",
     "require_matplotlib",
@@ -156,6 +157,13 @@ def log_scale(axes: Axes, *curves: npt.NDArray[np.float64]) -> None:
     low, high = float(values.min()), float(values.max())
     if high < 1.001 * low:
         axes.set_ylim(low / 2, high * 2)
+
+
+def log_ticks(axes: Axes, values: Sequence[float] | npt.NDArray[Any]) -> None:
+    """Make the x axis logarithmic with ticks at `values` alone, which matplotlib would crowd with others."""
+    axes.set_xscale("log")
+    axes.set_xticks([float(value) for value in values], [f"{value:g}" for value in values])
+    axes.set_xticks([], minor=True)
 
 
 def save_figure(

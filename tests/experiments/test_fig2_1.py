@@ -139,13 +139,14 @@ def test_files_and_command(tmp_path: Path) -> None:
 
 def test_command_reports_failed_expectations(tmp_path: Path) -> None:
     # Two epochs of n = d = 200: the Gram matrices are as expected, the curves are not compared.
-    options = ["--quick", "--width", "500", "--steps", "2", "--seed", "0"]
+    options = ["--quick", "--set", "widths=500", "--set", "steps=2", "--set", "seeds=0"]
     done = CliRunner().invoke(cli, ["reproduce", "fig2.1", *options, "--out", str(tmp_path)])
     assert done.exit_code == (1 if "FAIL" in done.stdout else 0)
     assert "lmin(H(0))" in done.stdout
     assert "only the Gram matrices were compared" in done.stdout
     # A step size that diverges does not meet the text's statements.
-    options = ["--quick", "--width", "500", "--steps", "120", "--seed", "0", "--step-size", "50"]
+    changes = ("widths=500", "steps=120", "seeds=0", "step_size=50")
+    options = ["--quick", *(word for change in changes for word in ("--set", change))]
     done = CliRunner().invoke(cli, ["reproduce", "fig2.1", *options, "--out", str(tmp_path)])
     assert done.exit_code == 1
     assert "FAIL" in done.stdout

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from types import TracebackType
 
@@ -18,6 +18,7 @@ __all__ = [
     "EXIT_INTERRUPTED",
     "EXIT_NOT_MET",
     "CommandFailed",
+    "ProgressBoard",
     "ProgressLine",
     "new_console",
     "new_table",
@@ -83,15 +84,7 @@ class ProgressLine:
 
     def __enter__(self) -> ProgressLine:
         if self._console.is_terminal:
-            self._live = Progress(
-                TextColumn("{task.description}"),
-                BarColumn(bar_width=24),
-                TextColumn("{task.percentage:>3.0f}%"),
-                TimeElapsedColumn(),
-                TextColumn("{task.fields[state]}"),
-                console=self._console,
-                transient=True,
-            )
+            self._live = _live_bars(self._console)
             self._live.start()
             self._task = self._live.add_task(self._label, total=1.0, state="")
         return self
@@ -118,6 +111,93 @@ class ProgressLine:
         self._shown = (now, done, text)
         self._console.print(f"{self._label} {100 * done:3.0f}%  {text}", markup=False)
         self._console.file.flush()
+
+
+class ProgressBoard:
+    """Progress of several long computations, some at the same time, and of all together.
+
+    Live bars on a terminal, one for all and one for each that is running; else a line for each now and then.
+    Use as a context manager.
+
+    Parameters
+    ----------
+    console : rich.console.Console
+        Where to.
+    weights : mapping of str to float
+        What there is to do, and how much work each is.
+    """
+
+    def __init__(self, console: Console, weights: Mapping[str, float]) -> None:
+        self._console = console
+        self._weights = weights
+        self._done = dict.fromkeys(weights, 0.0)
+        self._when = dict.fromkeys(weights, time.monotonic())  # of the last plain line
+        self._ended: set[str] = set()
+        self._live: Progress | None = None
+        self._tasks: dict[str, TaskID] = {}
+        self._all: TaskID | None = None
+
+    def __enter__(self) -> ProgressBoard:
+        if self._console.is_terminal:
+            self._live = _live_bars(self._console)
+            self._live.start()
+            self._all = self._live.add_task("all", total=1.0, state="")
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._live is not None:
+            self._live.stop()
+
+    @property
+    def share(self) -> float:
+        """Share of everything that is done, in 0..1."""
+        total = sum(self._weights.values())
+        return sum(self._weights[name] * done for name, done in self._done.items()) / total if total else 1.0
+
+    def show(self, name: str, text: str, done: float) -> None:
+        """Say what `name` is doing, and the share of it that is done, in 0..1."""
+        self._done[name] = done
+        if self._live is not None:
+            if name not in self._tasks:
+                self._tasks[name] = self._live.add_task(name, total=1.0, state="")
+            self._live.update(self._tasks[name], completed=done, state=text)
+            self._show_all()
+        elif time.monotonic() - self._when[name] >= _PLAIN_SECONDS:
+            self._when[name] = time.monotonic()
+            self._console.print(f"{name} {100 * done:3.0f}%  {text}", markup=False)
+            self._console.file.flush()
+
+    def end(self, name: str) -> None:
+        """Take `name` off the board: it is done."""
+        self._done[name] = 1.0
+        self._ended.add(name)
+        if self._live is not None:
+            if name in self._tasks:
+                self._live.remove_task(self._tasks.pop(name))
+            self._show_all()
+
+    def _show_all(self) -> None:
+        if self._live is not None and self._all is not None:
+            state = f"{len(self._ended)} of {len(self._weights)} done"
+            self._live.update(self._all, completed=self.share, state=state)
+
+
+def _live_bars(console: Console) -> Progress:
+    """Bars that disappear when they are done."""
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=24),
+        TextColumn("{task.percentage:>3.0f}%"),
+        TimeElapsedColumn(),
+        TextColumn("{task.fields[state]}"),
+        console=console,
+        transient=True,
+    )
 
 
 @contextmanager

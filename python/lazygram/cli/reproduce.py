@@ -1,8 +1,8 @@
-"""``lazygram reproduce``: a published figure at full size, checked against expected numbers."""
+"""``lazygram reproduce``: published figures, tables and claims, checked against expected numbers."""
 
 from __future__ import annotations
 
-import time
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -14,95 +14,205 @@ from lazygram.cli.console import (
     EXIT_INTERRUPTED,
     EXIT_NOT_MET,
     CommandFailed,
-    ProgressLine,
+    ProgressBoard,
     new_console,
     new_table,
 )
-from lazygram.cli.params import Integers
-from lazygram.experiments import REGISTRY, ExperimentResult, get_experiment
+from lazygram.experiments import REGISTRY, Experiment
+from lazygram.experiments.records import Record
+from lazygram.experiments.report import find_records, write_report
+from lazygram.experiments.runner import run_tasks
+from lazygram.experiments.settings import parse_assignments
+from lazygram.experiments.task import Task
 from lazygram.plotting import require_matplotlib
 
 __all__ = ["reproduce"]
 
+_REPORT = "report.html"
+
 
 @click.command()
-@click.argument("experiment", required=False, metavar="EXPERIMENT")
-@click.option("--quick", is_flag=True, help="A smaller size with expected numbers of its own.")
-@click.option("--out", metavar="DIR", help="Folder of the results.  [default: runs/EXPERIMENT]")
-@click.option("--width", "widths", type=Integers(), help="Widths m, as in 1000,2000.")
-@click.option("--step-size", type=click.FloatRange(0, min_open=True), help="eta.")
-@click.option("--steps", type=click.IntRange(1), help="Epochs of gradient descent.")
-@click.option("--seed", "seeds", type=Integers(), help="Seeds; curves are their mean.")
-@click.option("--dtype", type=click.Choice(["float32", "float64"]), help="Precision.")
-@click.option("--list", "list_only", is_flag=True, help="List the experiments and stop.")
+@click.argument("experiments", nargs=-1, metavar="[ID|GLOB|all]...")
+@click.option("--quick", is_flag=True, help="Smaller sizes with expected numbers of their own.")
+@click.option("--out", metavar="DIR", help="Folder of the results.  [default: runs/full or runs/quick]")
+@click.option("--jobs", type=click.IntRange(1), help="Experiments at a time.  [default: processors]")
+@click.option("--force", is_flag=True, help="Run again what is finished already.")
+@click.option(
+    "--set",
+    "assignments",
+    multiple=True,
+    metavar="[ID:]NAME=VALUE",
+    help="Change a setting, as in step_size=0.1 or fig2.1:widths=1000,2000; may be repeated.",
+)
+@click.option("--list", "list_only", is_flag=True, help="List the experiments; with IDs, their settings.")
 @click.pass_context
 def reproduce(
     context: click.Context,
     /,
-    experiment: str | None,
+    experiments: tuple[str, ...],
     quick: bool,
     out: str | None,
+    jobs: int | None,
+    force: bool,
+    assignments: tuple[str, ...],
     list_only: bool,
-    **overrides: Any,
 ) -> None:
-    """Reproduce a published figure and check it against expected numbers.
+    """Reproduce published figures, tables and claims and check them against expected numbers.
 
-    Writes data.npz, results.json, figure.png and figure.svg. Finished parts are kept: after Ctrl-C
-    the same command goes on where it stopped.
+    Writes data.npz, results.json, figure.png and figure.svg to DIR/ID, and one report over everything in
+    DIR to DIR/report.html. What is finished with the same settings and version is not run again; after
+    Ctrl-C the same command goes on where it stopped. An experiment that fails to run does not stop the
+    others.
 
     \b
     Examples:
       lazygram reproduce --list
       lazygram reproduce fig2.1
-      lazygram reproduce fig2.1 --quick --out results
-      lazygram reproduce fig2.1 --step-size 0.1 --width 1000,2000
+      lazygram reproduce all --quick --jobs 2
+      lazygram reproduce 'fig7.*' thm2 --out results
+      lazygram reproduce fig2.1 --set step_size=0.1 --set widths=1000,2000
+      lazygram reproduce fig2.1 --list
 
-    Exit codes: 0 every expectation met, 1 not all met, 2 bad input, 130 Ctrl-C.
+    Exit codes: 0 every expectation met, 1 not all met or an experiment failed to run, 2 bad input,
+    130 Ctrl-C.
     """
     console = new_console()
     if list_only:
-        for entry in REGISTRY.values():
-            console.print(f"{entry.id}  {entry.title} ({entry.source})", markup=False)
+        _list(console, experiments)
         return
-    if experiment is None:
-        raise click.UsageError(f"name an experiment: {', '.join(REGISTRY)}")
+    if not experiments:
+        raise click.UsageError(f"name an experiment, or all: {', '.join(REGISTRY)}")
+    chosen = [REGISTRY[name] for name in REGISTRY.select(experiments)]
+    changed = parse_assignments(assignments, chosen)
     require_matplotlib()  # before the work, not after it
-    chosen = get_experiment(experiment)
-    given = {name: value for name, value in overrides.items() if value is not None}
-    parameters = chosen.parameters(quick, given)
-    folder = Path("runs") / f"{chosen.id}{'-quick' if quick else ''}" if out is None else Path(out)
+    preset = "quick" if quick else "full"
+    folder = Path("runs") / preset if out is None else Path(out)
+    tasks = [
+        Task(entry, entry.parameters(quick, changed[entry.id]), folder / entry.id, preset, changed[entry.id])
+        for entry in chosen
+    ]
     folder.mkdir(parents=True, exist_ok=True)
-
-    console.print(f"{chosen.id}  {chosen.title}", style="bold", markup=False)
-    console.print(f"        {chosen.source}", markup=False)
-    began = time.perf_counter()
-    try:
-        with ProgressLine(console, chosen.id) as line:
-            result = chosen.run(parameters, folder, lambda text, done: line.show(text, done))
-    except KeyboardInterrupt:
-        raise CommandFailed(
-            f"interrupted; finished parts are in {folder}, the same command goes on from there",
-            EXIT_INTERRUPTED,
-        ) from None
-    written = chosen.save(result, folder)
-    _print(console, result)
-    console.print(f"{time.perf_counter() - began:.1f} s", markup=False)
-    console.print(f"written  {folder}: {', '.join(path.name for path in written)}", markup=False)
-    context.exit(0 if result.passed else EXIT_NOT_MET)
+    records = _run(console, tasks, folder, jobs, force)
+    if len(records) > 1:
+        _print_summary(console, [records[entry.id] for entry in chosen])
+    console.print(f"written  {folder}: {_REPORT}, one folder for each experiment", markup=False)
+    context.exit(0 if all(record.verdict == "PASS" for record in records.values()) else EXIT_NOT_MET)
 
 
-def _print(console: Console, result: ExperimentResult) -> None:
-    """Print expectations beside measurements, and the notes."""
-    table = new_table("", "quantity", "expected", "measured", "expectation from")
-    for row in result.rows:
-        word = "[green]PASS[/green]" if row.passed else "[bold red]FAIL[/bold red]"
-        texts = (row.name, row.expected, row.measured, row.source)
-        table.add_row(word, *(escape(text) for text in texts))  # "[%]" is no markup
+class _Watch:
+    """Shows what the runner tells: progress on the board, a table for every experiment that ends."""
+
+    def __init__(self, console: Console, board: ProgressBoard) -> None:
+        self._console = console
+        self._board = board
+        self.records: dict[str, Record] = {}
+
+    def started(self, task: Task) -> None:
+        self._board.show(task.experiment.id, "starting", 0.0)
+
+    def progressed(self, task: Task, message: str, done: float) -> None:
+        self._board.show(task.experiment.id, message, done)
+
+    def finished(self, task: Task, record: Record, reused: bool) -> None:
+        self._board.end(record.id)
+        self.records[record.id] = record
+        _print_record(self._console, record, reused)
+        self._console.file.flush()
+
+
+def _run(
+    console: Console, tasks: list[Task], folder: Path, jobs: int | None, force: bool
+) -> dict[str, Record]:
+    """Run the tasks and write the report, after Ctrl-C too."""
+    with ProgressBoard(console, {task.experiment.id: task.seconds for task in tasks}) as board:
+        watch = _Watch(console, board)
+        try:
+            run_tasks(tasks, watch, jobs=jobs, force=force)
+        except KeyboardInterrupt:
+            if watch.records:
+                write_report(find_records(folder, list(REGISTRY)), folder / _REPORT)
+            raise CommandFailed(
+                f"interrupted; {len(watch.records)} of {len(tasks)} experiments are finished, other finished "
+                f"parts are kept in {folder}; the same command goes on from there",
+                EXIT_INTERRUPTED,
+            ) from None
+    write_report(find_records(folder, list(REGISTRY)), folder / _REPORT)
+    return watch.records
+
+
+def _list(console: Console, patterns: tuple[str, ...]) -> None:
+    """Print a line for every experiment, and settings of those that are named."""
+    names = REGISTRY.select(patterns) if patterns else list(REGISTRY)
+    table = new_table("id", "title", "source", "full", "quick", right=("full", "quick"))
+    for name in names:
+        entry = REGISTRY[name]
+        seconds = (_rough(entry.full_seconds), _rough(entry.quick_seconds))
+        table.add_row(*map(escape, (entry.id, entry.title, entry.source, *seconds)))
+    console.print(table)
+    for name in names if patterns else []:
+        _list_settings(console, REGISTRY[name])
+
+
+def _list_settings(console: Console, entry: Experiment) -> None:
+    """Print the settings of an experiment, as --set takes them."""
+    table = new_table(f"{entry.id}: setting", "full", "quick", "")
+    for setting in dataclasses.fields(entry.full):
+        values = [_value(getattr(preset, setting.name)) for preset in (entry.full, entry.quick)]
+        told = entry.inferred.get(setting.name)
+        table.add_row(*map(escape, (setting.name, *values, f"not in the text: {told}" if told else "")))
     console.print()
     console.print(table)
+
+
+def _value(value: Any) -> str:
+    """Write a value as ``--set`` reads it."""
+    if isinstance(value, tuple):
+        return ",".join(f"({_value(item)})" if isinstance(item, tuple) else _value(item) for item in value)
+    return str(value)
+
+
+def _rough(seconds: float) -> str:
+    return f"{seconds:.0f} s" if seconds < 100 else f"{seconds / 60:.0f} min"
+
+
+def _print_record(console: Console, record: Record, reused: bool) -> None:
+    """Print expectations beside measurements, notes, or the error."""
     console.print()
-    for note in result.notes:
+    console.print(f"{record.id}  {record.title}", style="bold", markup=False)
+    console.print(f"        {record.source}", markup=False)
+    if record.error:
+        console.print(f"ERROR  {record.error}", style="bold red", markup=False)
+        if record.traceback:
+            console.print(f"       traceback: {record.folder / 'error.json'}", markup=False)
+        return
+    console.print(_rows_table(record))
+    for note in record.notes:
         console.print(f"note: {note}", markup=False)
-    failed = sum(not row.passed for row in result.rows)
-    verdict = "all met" if failed == 0 else f"{failed} not met"
-    console.print(f"{len(result.rows)} expectations, {verdict}", style="bold", markup=False)
+    for correction in record.corrections:
+        console.print(f"correction to the text: {correction}", markup=False)
+    when = f"from a run of {record.run.get('finished')} (--force runs it again)" if reused else ""
+    time = when or f"{record.run.get('seconds', 0.0):.1f} s"
+    console.print(f"{record.outcome}; {time}", style="bold", markup=False)
+
+
+def _rows_table(record: Record) -> Any:
+    table = new_table("", "quantity", "expected", "measured", "expectation from")
+    for row in record.rows:
+        word = "[green]PASS[/green]" if row.passed else "[bold red]FAIL[/bold red]"
+        name = f"{row.name} ({row.note})" if row.note else row.name
+        texts = (name, row.expected, row.measured, row.source)
+        table.add_row(word, *(escape(text) for text in texts))  # "[%]" is no markup
+    return table
+
+
+def _print_summary(console: Console, records: list[Record]) -> None:
+    """Print a line for every experiment."""
+    table = new_table("", "id", "title", "outcome")
+    styles = {"PASS": "green", "FAIL": "bold red", "ERROR": "bold red"}
+    for record in records:
+        word = f"[{styles[record.verdict]}]{record.verdict}[/]"
+        table.add_row(word, *map(escape, (record.id, record.title, record.outcome)))
+    console.print()
+    console.print(table)
+    counts = [f"{sum(r.verdict == word for r in records)} {word}" for word in styles]
+    console.print(f"{len(records)} experiments: {', '.join(counts)}", style="bold", markup=False)

@@ -1,8 +1,14 @@
 """Published figures, tables and claims, each one command: ``lazygram reproduce ID``.
 
+    registry    finds experiments, imports them when they are used
     base        what an experiment is: presets, run, expected numbers with bands, figure, files
     parts       finished parts of a run, for going on after an interruption
-    registry    finds experiments, imports them when they are used
+    settings    settings from the command line
+    task        one experiment to run, with its settings and folder
+    records     what a run left in its folder, and whether it is still valid
+    runner      runs tasks: what is finished already, in which order
+    pool        processes for that, side by side
+    report      one HTML file about everything in a folder
 
 An experiment is a module here that defines an :class:`~lazygram.experiments.base.Experiment`, with its
 expected numbers in a module of their own, and one line in the table below.
@@ -17,6 +23,11 @@ REGISTRY = Registry(
     {
         # Two-layer networks: thesis chapter 2, lecture notes
         "fig2.1": "fig2_1",
+        "lemma2": "lemma2",
+        "thm2": "thm2",
+        "lazy": "lazy",
+        "predictor": "predictor",
+        "lecture": "lecture",
         # Deep networks: thesis chapter 3
         # Balance of layers, matrix factorisation: thesis chapter 4
         # Gaussian input, two layers: thesis chapter 5
@@ -31,7 +42,9 @@ REGISTRY = Registry(
         # Saddle points: thesis chapter 7
         # Deep ReLU networks: Zou et al.
         # Landscape: essay
-    }
+        "essay.gradient": "essay_gradient",
+    },
+    package=__name__,
 )
 
 

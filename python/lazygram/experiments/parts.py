@@ -18,6 +18,7 @@ __all__ = ["PARTS", "Parts"]
 Arrays = dict[str, npt.NDArray[Any]]
 PARTS = "parts"  # subfolder of an experiment's folder
 _KEY = "key"
+_SHOWN = 4  # names in a note
 
 
 class Parts:
@@ -79,4 +80,6 @@ class Parts:
         """A line for the reader, if parts were reused."""
         if not self.reused:
             return []
-        return [f"Taken from an earlier, interrupted or equal run: {', '.join(self.reused)}."]
+        shown = ", ".join(self.reused[:_SHOWN])
+        more = f" and {len(self.reused) - _SHOWN} more" if len(self.reused) > _SHOWN else ""
+        return [f"Taken from an earlier, interrupted or equal run: {shown}{more}."]

@@ -10,7 +10,6 @@ from lazygram.experiments.base import Experiment
 
 __all__ = ["Registry"]
 
-_PACKAGE = "lazygram.experiments"
 _DEFAULT_NAME = "EXPERIMENT"
 
 
@@ -20,18 +19,21 @@ class Registry(Mapping[str, Experiment]):
     Parameters
     ----------
     table : mapping of str to str
-        Id to place: the name of a module of this package, or a dotted one from elsewhere. The experiment is
-        its ``EXPERIMENT``; ``"module:NAME"`` says otherwise where a module defines several.
+        Id to place: the name of a module. The experiment is its ``EXPERIMENT``; ``"module:NAME"`` says
+        otherwise where a module defines several.
+    package : str
+        Package of the modules; empty for modules that belong to none.
     """
 
-    def __init__(self, table: Mapping[str, str]) -> None:
+    def __init__(self, table: Mapping[str, str], package: str) -> None:
         self._table = dict(table)
+        self._package = package
 
     def __getitem__(self, name: str) -> Experiment:
         if name not in self._table:
             raise KeyError(name)
         module, _, attribute = self._table[name].partition(":")
-        full = module if "." in module else f"{_PACKAGE}.{module}"
+        full = f"{self._package}.{module}" if self._package else module
         experiment = getattr(import_module(full), attribute or _DEFAULT_NAME)
         if not isinstance(experiment, Experiment) or experiment.id != name:
             raise TypeError(f"{self._table[name]} does not define the experiment {name}")
