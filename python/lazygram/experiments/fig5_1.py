@@ -21,8 +21,9 @@ import numpy.typing as npt
 
 from lazygram.arrays import Float64, check_positive_float, check_positive_int
 from lazygram.experiments.base import Experiment, ExperimentResult, Progress, share_of
+from lazygram.experiments.checks import check_seeds
 from lazygram.experiments.fig5_1_expected import Measured, expectations
-from lazygram.experiments.gaussian_cnn_instances import check_seeds, draw_instances
+from lazygram.experiments.gaussian_cnn_instances import draw_instances
 from lazygram.experiments.parts import Parts
 from lazygram.plotting import COLORS, finish_axes, new_figure
 from lazygram.problems.gaussian_cnn import GaussianCNN, sign_patterns

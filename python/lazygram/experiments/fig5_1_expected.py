@@ -79,9 +79,7 @@ def expectations(m: Measured) -> tuple[list[Row], list[str]]:
         notes.append("No run reached the spurious point; rows about it are left out.")
         return rows, notes
     if not comparable:
-        notes.append(
-            "Bands exist for step size 0.1, |a*| = 1 and 2000 steps; only statements were checked."
-        )
+        notes.append("Bands exist for step size 0.1, |a*| = 1 and 2000 steps; only statements were checked.")
         return rows, notes
     return rows + _failure_rows(m), notes
 

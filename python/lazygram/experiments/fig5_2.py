@@ -19,8 +19,9 @@ import numpy.typing as npt
 
 from lazygram.arrays import check_positive_float, check_positive_int
 from lazygram.experiments.base import Experiment, ExperimentResult, Progress, share_of
+from lazygram.experiments.checks import check_seeds
 from lazygram.experiments.fig5_2_expected import Measured, expectations
-from lazygram.experiments.gaussian_cnn_instances import check_seeds, draw_instances
+from lazygram.experiments.gaussian_cnn_instances import draw_instances
 from lazygram.experiments.parts import Parts
 from lazygram.plotting import COLORS, finish_axes, new_figure
 from lazygram.problems.gaussian_cnn import sign_patterns
@@ -31,7 +32,12 @@ if TYPE_CHECKING:
 __all__ = ["EXPERIMENT", "Parameters"]
 
 _MEASURES = ("angle", "output_distance", "sum_gap", "loss")
-_LABELS = (r"angle between $v$ and $w^*$", r"$\Vert a - a^*\Vert$", r"$|1^\top a - 1^\top a^*|$", "prediction error")
+_LABELS = (
+    r"angle between $v$ and $w^*$",
+    r"$\Vert a - a^*\Vert$",
+    r"$|1^\top a - 1^\top a^*|$",
+    "prediction error",
+)
 _DRAWN = 400  # steps of the text's figure
 
 

@@ -21,14 +21,15 @@ import numpy.typing as npt
 
 from lazygram.arrays import Float64, check_positive_float, check_positive_int
 from lazygram.experiments.base import Experiment, ExperimentResult, Progress, share_of
+from lazygram.experiments.checks import check_seeds
 from lazygram.experiments.fig6_3a_expected import Measured, expectations
 from lazygram.experiments.filter_runs import sgd_distances, start_filter
-from lazygram.experiments.gaussian_cnn_instances import check_seeds
 from lazygram.experiments.parts import Parts
 from lazygram.optimizers import gradient_descent
 from lazygram.plotting import COLORS, finish_axes, new_figure, ordered_colors
 from lazygram.problems.conv_filter import population_gradient
 from lazygram.problems.filter_inputs import TruncatedNormalInputs
+from lazygram.problems.filter_theory import largest_moment, smallest_moment
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -107,8 +108,7 @@ def run(
     for d, dim in enumerate(p.dims):
         for s, sigma in enumerate(p.sigmas):
             law = TruncatedNormalInputs(dim, sigma)
-            values = law.moments(0.0).eigenvalues()
-            moments[d, s] = values[0], values[-1]
+            moments[d, s] = smallest_moment(law, 0.0), largest_moment(law, 0.0)
             share = 0.8 / (len(p.dims) * len(p.sigmas))
             tell = share_of(progress, (d * len(p.sigmas) + s) * share, share, f"p = {dim}, sigma = {sigma:g}")
             part = parts.get(
@@ -124,7 +124,7 @@ def run(
     share_of(progress, 0.0, 1.0)("done", 1.0)
     per_epoch = -(-p.samples // p.batch_size)
     told = dataclasses.asdict(p)
-    exact_gamma = np.array([TruncatedNormalInputs(_EXACT_DIM, s).moments(0.0).eigenvalues()[0] for s in p.sigmas])
+    exact_gamma = np.array([smallest_moment(TruncatedNormalInputs(_EXACT_DIM, s), 0.0) for s in p.sigmas])
     rows, notes = expectations(
         Measured(told, per_epoch, curves, moments[..., 0], moments[..., 1], exact, exact_gamma)
     )

@@ -21,9 +21,9 @@ import numpy.typing as npt
 
 from lazygram.arrays import Float64, check_positive_float, check_positive_int
 from lazygram.experiments.base import Experiment, ExperimentResult, Progress, share_of
+from lazygram.experiments.checks import check_seeds
 from lazygram.experiments.fig6_3b_expected import Measured, expectations
 from lazygram.experiments.filter_runs import sgd_distances, start_filter
-from lazygram.experiments.gaussian_cnn_instances import check_seeds
 from lazygram.experiments.parts import Parts
 from lazygram.plotting import COLORS, finish_axes, new_figure, ordered_colors
 from lazygram.problems.filter_inputs import NearbyPatches, TruncatedNormalInputs
@@ -90,7 +90,9 @@ class Parameters:
         if not self.spreads:
             raise ValueError("spreads: at least one is needed")
         if not self.dims or len(self.dims) != len(self.epochs):
-            raise ValueError(f"epochs: one per dimension ({len(self.dims)}) is needed, got {len(self.epochs)}")
+            raise ValueError(
+                f"epochs: one per dimension ({len(self.dims)}) is needed, got {len(self.epochs)}"
+            )
         for dim, epochs in zip(self.dims, self.epochs, strict=True):
             check_positive_int(epochs, "epochs")
             start_filter(self.start, dim)
@@ -179,14 +181,14 @@ def _constants(p: Parameters, spread: float) -> dict[str, list[float]]:
 
 def draw(result: ExperimentResult) -> Figure:
     """Draw ln |w - w*| over epochs, a panel per dimension, and the constants over sigma_2."""
+    from matplotlib.ticker import MaxNLocator
+
     data, p = result.arrays, result.parameters
     panels = len(p["dims"]) + bool(len(p["constant_spreads"]))
     figure, axes = new_figure(1, panels, width=3.9 * panels, height=3.6)
     for d, (place, dim) in enumerate(zip(axes, p["dims"], strict=False)):
         curves = data[f"log_distance_{dim}"].mean(axis=1)
-        for spread, color, curve in zip(
-            p["spreads"], ordered_colors(len(p["spreads"])), curves, strict=True
-        ):
+        for spread, color, curve in zip(p["spreads"], ordered_colors(len(p["spreads"])), curves, strict=True):
             place.plot(np.arange(len(curve)), curve, color=color, label=rf"$\sigma_2$ = {spread:g}")
         finish_axes(
             place,
@@ -195,7 +197,7 @@ def draw(result: ExperimentResult) -> Figure:
             ylabel=r"ln $\Vert w - w^*\Vert$",
         )
         place.set_xlim(0, curves.shape[1] - 1)
-        place.xaxis.get_major_locator().set_params(integer=True)
+        place.xaxis.set_major_locator(MaxNLocator(integer=True))
         place.legend(loc="best")
     if len(p["constant_spreads"]):
         place, spread = axes[-1], data["constant_spreads"]
@@ -248,8 +250,8 @@ EXPERIMENT = Experiment(
         "Theorem 6.5: the lower bound gamma >= gamma_avg - 4 (1 - cos rho) is false for small rho, where the "
         "loss is of first order in rho.",
         "Section 6.3.1 has L_cross small for close patches. Over all angles it is not: for k = 20, p = 2 it "
-        "tends to 0.062, not to 0, as sigma_2 -> 0 (patches that the filter's edge cuts apart at angles below "
-        "sigma_2). The condition gamma > 6 L_cross of Theorem 6.3 then fails, and descent converges "
+        "tends to 0.062, not to 0, as sigma_2 -> 0 (at angles below sigma_2 a filter's edge cuts patches "
+        "apart). The condition gamma > 6 L_cross of Theorem 6.3 then fails, and descent converges "
         "nevertheless.",
     ),
 )

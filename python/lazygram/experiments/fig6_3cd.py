@@ -24,8 +24,8 @@ import numpy.typing as npt
 from lazygram.arrays import Float64, check_nonnegative_int, check_positive_float, check_positive_int
 from lazygram.data.images import load_images
 from lazygram.experiments.base import Experiment, ExperimentResult, Progress, share_of
+from lazygram.experiments.checks import check_seeds
 from lazygram.experiments.fig6_3cd_expected import TEACHERS, Measured, expectations
-from lazygram.experiments.gaussian_cnn_instances import check_seeds
 from lazygram.experiments.image_filters import PatchedImages, start_around, train_filters
 from lazygram.experiments.parts import Parts
 from lazygram.plotting import finish_axes, new_figure, ordered_colors
@@ -126,7 +126,9 @@ def run(
         **stacked,
     }
     summary = {"images": name, "n": len(images), "patches": len(patches.take(np.arange(1))[0])}
-    return ExperimentResult(EXPERIMENT.id, EXPERIMENT.title, told, rows, arrays, notes + parts.notes(), summary)
+    return ExperimentResult(
+        EXPERIMENT.id, EXPERIMENT.title, told, rows, arrays, notes + parts.notes(), summary
+    )
 
 
 def _train(p: Parameters, patches: PatchedImages, seed: int, tell: Progress) -> dict[str, Float64]:

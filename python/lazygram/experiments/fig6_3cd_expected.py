@@ -80,7 +80,9 @@ def expectations(m: Measured) -> tuple[list[Row], list[str]]:
 def _end_rows(m: Measured, t: int, means: Float64Array, usual: bool) -> list[Row]:
     teacher, rows = TEACHERS[t], []
     fall = means[:, 0] - means[:, _END]
-    rows.append(at_least(f"{teacher}: fall of ln loss over 60 epochs, least", _REFERENCE, float(fall.min()), 5.0))
+    rows.append(
+        at_least(f"{teacher}: fall of ln loss over 60 epochs, least", _REFERENCE, float(fall.min()), 5.0)
+    )
     distance = m.relative_distance[:, t, :, 1].mean(axis=0)
     cosine = m.cosine[:, t, :, 1].mean(axis=0)
     rows += [

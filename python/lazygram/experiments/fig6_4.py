@@ -20,7 +20,7 @@ import numpy.typing as npt
 from lazygram.arrays import Float64, check_nonnegative_int, check_positive_float, check_positive_int
 from lazygram.data.images import load_images
 from lazygram.experiments.base import Experiment, ExperimentResult, Progress, Row, at_least, share_of
-from lazygram.experiments.gaussian_cnn_instances import check_seeds
+from lazygram.experiments.checks import check_seeds
 from lazygram.experiments.image_filters import PatchedImages, start_around, train_filters
 from lazygram.experiments.parts import Parts
 from lazygram.plotting import new_figure
@@ -124,7 +124,9 @@ def run(
         )
     summary = {"images": name, "n": len(images)}
     rows = _rows(p, cosines)
-    return ExperimentResult(EXPERIMENT.id, EXPERIMENT.title, told, rows, arrays, notes + parts.notes(), summary)
+    return ExperimentResult(
+        EXPERIMENT.id, EXPERIMENT.title, told, rows, arrays, notes + parts.notes(), summary
+    )
 
 
 def _train(p: Parameters, images: Float64, tell: Progress) -> dict[str, Float64]:

@@ -6,26 +6,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from lazygram.arrays import Float64, check_nonnegative_int
+from lazygram.arrays import Float64
 from lazygram.problems.gaussian_cnn import GaussianCNN
 
-__all__ = ["check_seeds", "draw_instances"]
-
-
-def check_seeds(seeds: Sequence[int]) -> None:
-    """Refuse seeds that are missing, negative, or given twice.
-
-    Raises
-    ------
-    TypeError, ValueError
-        If they are.
-    """
-    if not seeds:
-        raise ValueError("seeds: at least one is needed")
-    for seed in seeds:
-        check_nonnegative_int(seed, "seeds")
-    if len(set(seeds)) != len(seeds):
-        raise ValueError(f"seeds: each must be given once, got {', '.join(map(str, seeds))}")
+__all__ = ["draw_instances"]
 
 
 def draw_instances(

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from lazygram.arrays import Float64, check_nonnegative_int, check_positive_float, check_positive_int
+from lazygram.arrays import check_nonnegative_int, check_positive_float, check_positive_int
 from lazygram.experiments.base import Experiment, ExperimentResult, Progress, share_of
 from lazygram.experiments.parts import Parts
 from lazygram.experiments.table5_1_expected import PRINTED, Measured, expectations
@@ -142,9 +142,7 @@ def run(
     curve = np.linspace(p.ratios[0], p.ratios[-1], _CURVE)
     closed_curve = np.array([[limit_probability(k, rho, p.p) for rho in curve] for k in p.ks])
     probability, unresolved = successes / p.draws, 1 - (successes + failures) / p.draws
-    measured = Measured(
-        p.p, p.ks, p.ratios, norms, p.limit_norm, p.draws, probability, unresolved, closed
-    )
+    measured = Measured(p.p, p.ks, p.ratios, norms, p.limit_norm, p.draws, probability, unresolved, closed)
     rows_, notes = expectations(measured)
     printed = np.array([[PRINTED.get(k, {}).get(rho, np.nan) for rho in p.ratios] for k in p.ks])
     arrays: dict[str, npt.NDArray[Any]] = {
@@ -236,7 +234,9 @@ def draw(result: ExperimentResult) -> Figure:
         axes[1].plot(p["ratios"], measured, color=color, ls="none", marker="o", ms=4, label=f"k = {k}")
         axes[1].plot(p["ratios"], printed, color=color, linestyle="none", marker="_", markersize=13)
     axes[1].plot([], [], color="#444444", linewidth=1, label=r"closed form, $|a^*| \to 0$")
-    axes[1].plot([], [], color="#444444", linestyle="none", marker="_", markersize=9, label="printed in the text")
+    axes[1].plot(
+        [], [], color="#444444", linestyle="none", marker="_", markersize=9, label="printed in the text"
+    )
     title = f"(b) Measured at |a*| = {norms[best]:g} (dots), printed (dashes), closed form (lines)"
     finish_axes(
         axes[1],
@@ -248,7 +248,9 @@ def draw(result: ExperimentResult) -> Figure:
     return figure
 
 
-def _draw_table(place: Axes, data: dict[str, npt.NDArray[Any]], norms: list[float], p: dict[str, Any]) -> None:
+def _draw_table(
+    place: Axes, data: dict[str, npt.NDArray[Any]], norms: list[float], p: dict[str, Any]
+) -> None:
     """One cell: what the text prints, then what was measured, then the closed form."""
     main = [norms.index(norm) for norm in p["a_norms"]]
     shade = np.nanmean(data["probability"][main], axis=0)

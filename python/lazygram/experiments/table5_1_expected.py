@@ -146,7 +146,9 @@ def _reference_rows(m: Measured, n: int) -> list[Row]:
 def _structure_rows(m: Measured, n: int) -> list[Row]:
     """Unresolved runs, cells that must be 1, symmetry at rho = 0, monotony in rho and in k."""
     label, P = f"|a*| = {m.norms[n]:g}: ", m.probability[n]
-    rows = [at_most(f"{label}largest share of undecided runs", "protocol", float(m.unresolved[n].max()), 0.002)]
+    rows = [
+        at_most(f"{label}largest share of undecided runs", "protocol", float(m.unresolved[n].max()), 0.002)
+    ]
     certain = np.array([[rho > spurious_ratio(k) for rho in m.ratios] for k in m.ks])
     if certain.any():
         rows.append(

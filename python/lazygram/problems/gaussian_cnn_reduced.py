@@ -252,7 +252,8 @@ def success_outcomes(
             if len(owner) == 0:
                 break
         if step < max_steps:
-            state = reduced_step(state, *constants, step_size)
+            k, total, square = constants
+            state = reduced_step(state, k, total, square, step_size)
     rows = zip(draws, successes, failures, last, strict=True)
     return [Outcome(*(int(value) for value in row)) for row in rows]
 
