@@ -537,7 +537,7 @@ def test_images(tmp_path: Path) -> None:
     assert images.shape == (1797, 8, 8)
     assert (images.min(), images.max()) == (0.0, 1.0)
     assert "digits" in name
-    with pytest.raises(ValueError, match="n: 99 images wanted, .* has 20"):
+    with pytest.raises(ValueError, match=r"n: 99 images wanted, .* has 20"):
         load_images(folder, n=99)
     with pytest.raises(FileNotFoundError, match=r"has none of train-images-idx3-ubyte"):
         load_images(tmp_path)

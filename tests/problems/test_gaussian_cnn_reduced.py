@@ -14,7 +14,7 @@ from lazygram.problems.gaussian_cnn_reduced import (
     draw_starts,
     limit_probability,
     reduced_step,
-    success_outcome,
+    success_outcomes,
     teacher_output,
 )
 
@@ -109,7 +109,7 @@ def test_simulation_reaches_the_limit() -> None:
     for k, rho in ((25, 4), (9, 1)):
         a_star = teacher_output(k, rho, 0.3)
         starts = draw_starts(a_star, 6, 1000, np.random.default_rng([k, rho]))
-        found = success_outcome(a_star, starts, 0.1, failures_from=3000, max_steps=60_000)
+        found = success_outcomes([(a_star, starts)], 0.1, failures_from=3000, max_steps=60_000)[0]
         expected = limit_probability(k, rho, 6)
         assert found.unresolved == 0
         error = np.sqrt(expected * (1 - expected) / 1000)
@@ -125,22 +125,39 @@ def test_outcomes_against_full_vectors() -> None:
     v, a = (np.array(part) for part in zip(*starts, strict=True))
     run = problem.descend(v, a, 0.1, 3000, record_every=3000)
     state = Reduced(v[:, 0], np.linalg.norm(v[:, 1:], axis=1), a @ problem.a_star, a.sum(axis=1))
-    found = success_outcome(problem.a_star, state, 0.1, max_steps=3000)
+    found = success_outcomes([(problem.a_star, state)], 0.1, max_steps=3000)[0]
     assert found.successes == (run.angle[-1] < 0.3).sum()
     assert found.failures == (run.angle[-1] > np.pi - 0.3).sum()
     assert 0 < found.failures < n
     assert found.draws == n
 
 
+def test_teachers_together_are_teachers_alone() -> None:
+    cells = []
+    for k, rho in ((25, 4.0), (9, 0.0), (36, 9.0)):
+        a_star = teacher_output(k, rho, 0.8)
+        cells.append((a_star, draw_starts(a_star, 6, 200, np.random.default_rng([k]))))
+    seen: list[tuple[int, float]] = []
+    together = success_outcomes(cells, 0.1, show=lambda step, share: seen.append((step, share)))
+    assert together == [success_outcomes([cell], 0.1)[0] for cell in cells]
+    assert seen[-1] == (max(outcome.steps for outcome in together), 1.0)
+
+
 def test_above_the_critical_ratio_starts_near_pi_come_back() -> None:
     k, rho = 25, 16.0
     a_star = teacher_output(k, rho)
-    starts = Reduced(np.full(3, -1.0), np.full(3, 0.28), np.zeros(3), np.zeros(3))
-    assert success_outcome(a_star, starts, 0.1).probability == 1.0
+    starts = Reduced(np.full(3, -1.0), np.full(3, 0.28), np.full(3, -0.5), np.zeros(3))
+    cell = [(a_star, starts)]
+    assert success_outcomes(cell, 0.1)[0].probability == 1.0
+    # Just above it the way back takes thousands of steps.
+    slow = [(teacher_output(36, 13.0, 0.65), Reduced(*(part.copy() for part in vars(starts).values())))]
+    outcome = success_outcomes(slow, 0.1)[0]
+    assert outcome.probability == 1.0
+    assert outcome.steps > 2000
     # Looking for failures from the start would count them as such.
-    assert success_outcome(a_star, starts, 0.1, failures_from=0).probability == 0.0
+    assert success_outcomes(cell, 0.1, failures_from=0)[0].probability == 0.0
     # Undecided runs are told, not guessed.
-    short = success_outcome(a_star, starts, 0.1, max_steps=3)
+    short = success_outcomes(cell, 0.1, max_steps=3)[0]
     assert short.unresolved == 1.0
 
 
@@ -152,7 +169,7 @@ def test_above_the_critical_ratio_starts_near_pi_come_back() -> None:
         (lambda: critical_angle(4, -1.0), "rho: "),
         (lambda: limit_probability(4, 1.0, 1), "p: must be at least 2"),
         (
-            lambda: success_outcome(np.ones(4), Reduced(*np.ones((4, 2))), 5.0),
+            lambda: success_outcomes([(np.ones(4), Reduced(*np.ones((4, 2))))], 5.0),
             "step_size: must be in",
         ),
     ],

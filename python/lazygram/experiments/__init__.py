@@ -35,8 +35,15 @@ REGISTRY = Registry(
         "thm4.4": "thm4_4",
         "thm4.5": "thm4_5",
         "fig4.2": "fig4_2",
-        # Convolutional filters: thesis chapter 5
-        # Gaussian input: thesis chapter 6
+        # Gaussian input, two layers: thesis chapter 5
+        "fig5.1": "fig5_1",
+        "fig5.2": "fig5_2",
+        "table5.1": "table5_1",
+        # One convolutional filter: thesis chapter 6
+        "fig6.3a": "fig6_3a",
+        "fig6.3b": "fig6_3b",
+        "fig6.3cd": "fig6_3cd",
+        "fig6.4": "fig6_4",
         # Saddle points: thesis chapter 7
         "fig7.warmup": "fig7_warmup",
         "fig7.3": "fig7_3_4:FIG7_3",

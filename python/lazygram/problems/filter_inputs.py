@@ -17,6 +17,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Protocol
 
 import numpy as np
@@ -125,15 +126,21 @@ def _truncated_sample(
     return np.asarray(np.clip(angle, -half_width, half_width))
 
 
+@lru_cache
+def _gauss(count: int) -> tuple[Float64, Float64]:
+    """Gauss and Legendre's nodes and weights on [0, 1]."""
+    nodes, weights = np.polynomial.legendre.leggauss(count)
+    return (nodes + 1) / 2, weights / 2
+
+
 def _pieces(edges: Sequence[float], low: float, high: float, count: int = _NODES) -> tuple[Float64, Float64]:
     """Nodes and weights on [low, high], split at `edges`, `count` to a piece.
 
     Each piece is mapped by (1 - cos) / 2, which makes square roots at its ends smooth.
     """
     inside = sorted({low, high, *(edge for edge in edges if low < edge < high)})
-    nodes, weights = np.polynomial.legendre.leggauss(count)
-    angle = np.pi * (nodes + 1) / 2
-    unit, slope = (1 - np.cos(angle)) / 2, np.sin(angle) * np.pi / 4
+    nodes, weights = _gauss(count)
+    unit, slope = (1 - np.cos(np.pi * nodes)) / 2, np.sin(np.pi * nodes) * np.pi / 2
     starts, lengths = np.array(inside[:-1])[:, None], np.diff(inside)[:, None]
     return (starts + lengths * unit).ravel(), (lengths * slope * weights).ravel()
 
@@ -416,7 +423,7 @@ class NearbyPatches:
     def _arc(self, center: Float64, low: float, high: float) -> tuple[Float64, Float64]:
         """Integrals of z and zz' over directions in an arc, for patches around each center."""
         mean, square = np.zeros((len(center), 2)), np.zeros((len(center), 2, 2))
-        nodes, weights = np.polynomial.legendre.leggauss(_NODES)
+        nodes, weights = _gauss(_NODES)
         reach = min(math.pi, _REACH * self.spread)
         for turn in (-2 * math.pi, 0.0, 2 * math.pi):
             # The part of the arc within reach of the center; the kernel is smooth there.
@@ -424,8 +431,8 @@ class NearbyPatches:
             length = np.clip(high + turn - center, -reach, reach) - start
             if not length.any():
                 continue
-            offset = start[:, None] + length[:, None] * (nodes + 1) / 2
-            mass = length[:, None] * weights / 2 * _truncated_density(offset, self.spread, math.pi)
+            offset = start[:, None] + length[:, None] * nodes
+            mass = length[:, None] * weights * _truncated_density(offset, self.spread, math.pi)
             angle = center[:, None] + offset
             z = np.stack([np.cos(angle), np.sin(angle)], axis=-1)
             weighted = (mass[..., None] * z).swapaxes(1, 2)

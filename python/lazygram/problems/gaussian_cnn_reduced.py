@@ -16,6 +16,7 @@ excludes it from Lemma 5.1 by assumption): a closed form for the probability.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -33,7 +34,7 @@ __all__ = [
     "draw_starts",
     "limit_probability",
     "reduced_step",
-    "success_outcome",
+    "success_outcomes",
     "teacher_output",
 ]
 
@@ -69,7 +70,7 @@ class Reduced:
 
 @dataclass(frozen=True)
 class Outcome:
-    """How many runs ended where.
+    """How many runs of one teacher ended where.
 
     Attributes
     ----------
@@ -156,17 +157,21 @@ def draw_starts(
     return Reduced(v[:, 0], across, radius * (direction @ a_star), radius * direction.sum(axis=1))
 
 
-def reduced_step(state: Reduced, k: int, total: float, square: float, step_size: float) -> Reduced:
+def reduced_step(
+    state: Reduced,
+    k: float | Float64,
+    total: float | Float64,
+    square: float | Float64,
+    step_size: float,
+) -> Reduced:
     """One step of Algorithm 1 in the four scalars (|w*| = 1).
 
     Parameters
     ----------
     state : Reduced
         Before the step.
-    k : int
-        Number of patches.
-    total, square : float
-        S = 1 . a* and B = |a*|^2.
+    k, total, square : float or ndarray
+        Number of patches, S = 1 . a* and B = |a*|^2; arrays for runs of different teachers.
     step_size : float
         eta.
     """
@@ -174,65 +179,83 @@ def reduced_step(state: Reduced, k: int, total: float, square: float, step_size:
     u, q, x, s = state.u, state.q, state.x, state.s
     phi = np.arctan2(q, u)
     g = correlation(phi)
-    norm2 = u * u + q * q
-    h = eta * x * (np.pi - phi) / norm2  # the spec's h / n
+    norm = np.hypot(u, q)
+    turn = eta * x * (np.pi - phi) / norm**3
     return Reduced(
-        u + h * q * q / np.sqrt(norm2),
-        q * (1 - h * u / np.sqrt(norm2)),
+        u + turn * q * q,
+        q * (1 - turn * u),
         x - eta * (np.pi - 1) * x + eta * ((g - 1) * square + (total - s) * total),
         s - eta * (k + np.pi - 1) * s + eta * (k + g - 1) * total,
     )
 
 
-def success_outcome(
-    a_star: Float64,
-    starts: Reduced,
+def success_outcomes(
+    cells: Sequence[tuple[Float64, Reduced]],
     step_size: float,
     *,
     near: float = 0.3,
     failures_from: int = 500,
     max_steps: int = 25000,
-) -> Outcome:
-    """Run all starts until each is near the global minimum or near the spurious point.
+    show: Callable[[int, float], None] | None = None,
+) -> list[Outcome]:
+    """Run all starts of several teachers until each is near a minimum, the global or the spurious one.
 
     Parameters
     ----------
-    a_star : ndarray, shape (k,)
-        The teacher's output weights.
-    starts : Reduced
-        See :func:`draw_starts`.
+    cells : sequence of (ndarray, Reduced)
+        For each teacher its output weights a*, shape (k,), and starts, see :func:`draw_starts`.
     step_size : float
-        eta, below :func:`~lazygram.problems.gaussian_cnn.step_size_limit`.
+        eta, below :func:`~lazygram.problems.gaussian_cnn.step_size_limit` of the largest k.
     near : float, default 0.3
-        A run has succeeded when phi < near, failed when phi > pi - near.
+        A run has succeeded when phi < near, failed when phi > pi - near and a . a* < 0, so that the
+        angle still grows.
     failures_from : int, default 500
-        Failures are looked for from this step on: where the spurious point does not attract, a run
-        that starts near pi comes back.
+        Failures are looked for from this step on, when the output weights have settled. Where the
+        spurious point does not attract, and beyond the saddle's angle, a run that starts near pi comes
+        back, however slowly.
     max_steps : int, default 25000
         Runs undecided then are counted as unresolved.
+    show : callable, optional
+        ``show(step, share of the runs decided)``, now and then.
+
+    Returns
+    -------
+    list of Outcome
+        One per teacher.
 
     Raises
     ------
     ValueError
-        If the step size makes the descent diverge.
+        If the step size makes a descent diverge.
     """
-    k, total, square = len(a_star), float(a_star.sum()), float(a_star @ a_star)
-    if not 0 < step_size < step_size_limit(k):
-        raise ValueError(f"step_size: must be in (0, {step_size_limit(k):.4g}), got {step_size:g}")
-    successes = failures = step = 0
-    state, draws = starts, len(starts.u)
+    limit = step_size_limit(max(len(a_star) for a_star, _ in cells))
+    if not 0 < step_size < limit:
+        raise ValueError(f"step_size: must be in (0, {limit:.4g}), got {step_size:g}")
+    draws = [len(starts.u) for _, starts in cells]
+    owner = np.repeat(np.arange(len(cells)), draws)
+    constants = np.array([(len(a), a.sum(), a @ a) for a, _ in cells], dtype=np.float64)[owner].T
+    fields = ("u", "q", "x", "s")
+    state = Reduced(*(np.concatenate([getattr(starts, name) for _, starts in cells]) for name in fields))
+    successes, failures, last = (np.zeros(len(cells), dtype=np.int64) for _ in range(3))
     for step in range(max_steps + 1):
         if step % _CHECK_EVERY == 0 or step == max_steps:
             phi = state.angle
             good = phi < near
-            bad = (phi > np.pi - near) & (step >= failures_from)
-            successes, failures = successes + int(good.sum()), failures + int(bad.sum())
-            state = state.select(~(good | bad))
-            if len(state.u) == 0:
+            bad = (phi > np.pi - near) & (state.x < 0) & (step >= failures_from)
+            successes += np.bincount(owner[good], minlength=len(cells))
+            failures += np.bincount(owner[bad], minlength=len(cells))
+            last[owner] = step
+            rest = ~(good | bad)
+            state, owner, constants = state.select(rest), owner[rest], constants[:, rest]
+            if show is not None:
+                show(step, 1 - len(owner) / sum(draws))
+            if len(owner) == 0:
                 break
         if step < max_steps:
+            k, total, square = constants
             state = reduced_step(state, k, total, square, step_size)
-    return Outcome(draws, successes, failures, step)
+    rows = zip(draws, successes, failures, last, strict=True)
+    return [Outcome(*(int(value) for value in row)) for row in rows]
 
 
 def critical_angle(k: int, rho: float) -> float | None:
