@@ -24,6 +24,9 @@ REGISTRY = Registry(
         # Two-layer networks: thesis chapter 2, lecture notes
         "fig2.1": "fig2_1",
         # Deep networks: thesis chapter 3
+        "thm3.gd": "deep_gd",
+        "thm3.depth": "deep_depth",
+        "thm3.4": "deep_propagation",
         # Balance of layers, matrix factorisation: thesis chapter 4
         # Convolutional filters: thesis chapter 5
         # Gaussian input: thesis chapter 6
