@@ -34,6 +34,7 @@ REGISTRY = Registry(
         # Deep ReLU networks: Zou et al.
         "zou.init": "zou_init",
         "zou.region": "zou_region",
+        "zou.training": "zou_training",
         # Landscape: essay
     },
     package=__name__,

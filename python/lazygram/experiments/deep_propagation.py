@@ -169,18 +169,26 @@ def _measure(
         smallest, largest = min(smallest, float(norms.min())), max(largest, float(norms.max()))
     constants = network_constants(network)
     slopes = [_dual_slopes(activation, S) for S in limits[:-1]]
-    scale = constants.c_sigma if kind == "fc" else (p.c_res / p.depth) ** 2
-    skip = 0.0 if kind == "fc" else 1.0
+    factors = []
+    for h in range(2, p.depth + 1):
+        common = slopes[h - 1][0] + slopes[h - 1][1] + slopes[h - 1][2]
+        if kind == "fc":
+            factor = constants.c_sigma * common
+        else:
+            branch, b = p.c_res / p.depth, means[h - 2]
+            cross = np.outer(b, _mean_slopes(activation, limits[h - 1].diagonal()))
+            factor = 1.0 + branch * (cross + cross.T) + branch**2 * common
+        factors.append(float(np.abs(factor).max()))
     return {
         "error": np.array(errors),
         "norms": np.array([smallest, largest]),
-        "amplification": np.array([skip + scale * float(np.abs(slope[0] + slope[1] + slope[2]).max()) for slope in slopes[1:]]),
+        "amplification": np.array(factors),
         "constant": np.array(
             propagation_constant(
                 constants,
                 covariance=float(max(np.abs(S).max() for S in limits)),
                 mean=float(max(np.abs(b).max() for b in means)),
-                dual_lipschitz=float(max(sum(np.abs(part) for part in slope).max() for slope in slopes)),
+                dual_lipschitz=max(float(np.abs(slope).sum(axis=0).max()) for slope in slopes),
             )
         ),
     }
@@ -199,6 +207,15 @@ def _dual_slopes(activation: str, S: Float64Array) -> tuple[Float64Array, Float6
         down = dual(activation, r - dr * _STEP, p - dp * _STEP, q - dq * _STEP)
         changes.append(np.asarray((up - down) / (2.0 * _STEP)))
     return changes[0], changes[1], changes[2]
+
+
+def _mean_slopes(activation: str, variances: Float64Array) -> Float64Array:
+    """Derivative of E[phi(u)] in the variance of u."""
+    from lazygram.activations import get_activation
+
+    mean = get_activation(activation).mean
+    values = [(mean(np.sqrt(v + _STEP)) - mean(np.sqrt(v - _STEP))) / (2.0 * _STEP) for v in variances]
+    return np.array(values)
 
 
 def draw(result: ExperimentResult) -> Figure:
