@@ -253,14 +253,14 @@ def draw(result: ExperimentResult) -> Figure:
     for loss in losses:
         for width, style in zip(widths, (":", "--", "-") * len(widths), strict=False):
             curve = a[f"{loss}/{width}/loss"]
-            place.plot(a[f"{loss}/{width}/step"], curve, style, color=colors[loss], linewidth=1.2)
+            place.plot(a[f"{loss}/{width}/step"] + 1, curve, style, color=colors[loss], linewidth=1.2)
         place.plot([], [], color=colors[loss], label=words.get(loss, loss))
     for width, style in zip(widths, (":", "--", "-") * len(widths), strict=False):
         place.plot([], [], style, color=COLORS["black"], label=f"m = {width}")
     place.axhline(float(p["target"]), color=COLORS["grey"], linewidth=0.8)
-    place.set(yscale="log", xscale="symlog")
+    place.set(yscale="log", xscale="log")
     place.legend(loc="lower left", fontsize=7)
-    finish_axes(place, title="Training loss, full batch", xlabel="step k", ylabel=r"$L_S$")
+    finish_axes(place, title="Training loss, full batch", xlabel="step k + 1", ylabel=r"$L_S$")
     for place, name, title, label, power in (
         (
             axes[1],
@@ -283,24 +283,27 @@ def draw(result: ExperimentResult) -> Figure:
         finish_axes(place, title=title, xlabel="width m", ylabel=label)
     place = axes[3]
     sizes, sgd_widths = [int(size) for size in p["batch_sizes"]], [int(width) for width in p["sgd_widths"]]
+    highest = 0.0
     for color, width in zip(ordered_colors(len(sgd_widths)), sgd_widths, strict=True):
         if not sizes:
             break
         steps = np.array([a[f"sgd-{size}/{width}/steps"] for size in sizes])
         place.plot(sizes, steps.mean(axis=1), "o-", color=color, markersize=4, label=f"m = {width}")
         place.plot(sizes, steps, ".", color=color, markersize=3)
+        highest = max(highest, float(steps.max()))
     if sizes:
         log_ticks(place, sizes)
-        place.set_ylim(bottom=0)
+        place.set_ylim(0.0, 1.15 * highest)
         place.legend(loc="lower left", fontsize=7)
     finish_axes(
         place,
         title="SGD: steps to the target, by batch size",
         xlabel="batch size B",
-        ylabel=f"steps until L_S <= {p['target']:g}",
+        ylabel=rf"steps until $L_S \leq {p['target']:g}$",
     )
     figure.suptitle(
-        f"n = {p['n']}, d = {p['dim']}, L = {p['depth']}, step size c/m, mean of {len(p['seeds'])} networks",
+        f"n = {p['n']}, d = {p['dim']}, L = {p['depth']}, step size c/m, "
+        + (f"mean of {len(p['seeds'])} networks" if len(p["seeds"]) > 1 else "one network"),
         fontsize=9,
         color="#444444",
         x=0.995,
