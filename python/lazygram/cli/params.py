@@ -1,4 +1,4 @@
-"""Kinds of option values that click does not have: two labels, a list of numbers, a step size."""
+"""Kinds of option values that click does not have: labels, lists of numbers, step and image sizes."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
-__all__ = ["Integers", "StepSize", "TwoLabels"]
+__all__ = ["ImageSize", "Integers", "StepSize", "TwoLabels"]
 
 if TYPE_CHECKING:  # generic for type checkers; not in the older releases that are supported too
     _ParamType = click.ParamType[Any]
@@ -47,6 +47,24 @@ class Integers(_ParamType):
             return tuple(sorted({int(part) for part in str(value).split(",")}))
         except ValueError:
             self.fail(f"{value!r} is not whole numbers with commas between", param, ctx)
+
+
+class ImageSize(_ParamType):
+    """Channels (1 if left out), height and width with an x between, as in 8x8 or 3x32x32."""
+
+    name = "[Cx]HxW"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[int, int, int]:
+        """Parse; fails with a message that names the option."""
+        if isinstance(value, tuple):
+            return value
+        parts = str(value).split("x")
+        if len(parts) not in (2, 3) or not all(part.isdecimal() and int(part) > 0 for part in parts):
+            self.fail(f"{value!r} is not HEIGHTxWIDTH or CHANNELSxHEIGHTxWIDTH, as in 8x8", param, ctx)
+        height, width = int(parts[-2]), int(parts[-1])
+        return int(parts[0]) if len(parts) == 3 else 1, height, width
 
 
 class StepSize(_ParamType):

@@ -29,7 +29,7 @@ from lazygram.networks.two_layer import TwoLayerReLU
 from lazygram.plotting import save_figure
 from lazygram.training.result import Run
 
-__all__ = ["Reference", "write_results"]
+__all__ = ["Reference", "accuracy", "print_report", "write_results"]
 
 Float64Array = npt.NDArray[np.float64]
 # Rows of the theory report that the short table leaves out, by a word of their name or source.
@@ -103,7 +103,7 @@ def write_results(
         "settings": settings,
         "lambda_0": reference.lambda_0,
         "lambda_max": reference.lambda_max,
-        "test_accuracy": _accuracy(run, data),
+        "test_accuracy": accuracy(run, data),
         "theory": [dataclasses.asdict(row) for row in rows],
         "isa": lazygram.config()["isa_used"],
     }
@@ -178,7 +178,7 @@ def _theory(run: Run, data: Dataset, reference: Reference, flow: bool) -> list[T
     )
 
 
-def _accuracy(run: Run, data: Dataset) -> float | None:
+def accuracy(run: Run, data: Dataset) -> float | None:
     """Share of test examples with the right sign, for two classes."""
     if data.task != "classes" or data.y_test is None or "test_predictions" not in run.history:
         return None
@@ -202,9 +202,21 @@ def _print(
         f"{summary['steps_done']} steps of {summary['step_size']:.4g}, {seconds:.1f} s",
         markup=False,
     )
-    accuracy = _accuracy(run, data)
-    if accuracy is not None and data.y_test is not None:
-        right = round(accuracy * len(data.y_test))
+    print_report(run, folder, console, data, rows, full_report)
+
+
+def print_report(
+    run: Run,
+    folder: Path,
+    console: Console,
+    data: Dataset,
+    rows: list[TheoryRow],
+    full_report: bool,
+) -> None:
+    """Print test accuracy, theory against measurement, and where the files are."""
+    share = accuracy(run, data)
+    if share is not None and data.y_test is not None:
+        right = round(share * len(data.y_test))
         console.print(f"test     {right} of {len(data.y_test)} right", markup=False)
     if rows:
         table = new_table(

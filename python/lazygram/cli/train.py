@@ -23,6 +23,7 @@ from lazygram.cli.data_options import data_choice, data_options, default_folder
 from lazygram.cli.memory import refuse_too_large, size_text, training_bytes
 from lazygram.cli.params import StepSize
 from lazygram.cli.results import Reference, write_results
+from lazygram.cli.train_deep import TWO_LAYER, deep_options, settle_two_layer, train_deep
 from lazygram.networks.two_layer import TwoLayerReLU
 from lazygram.plotting import require_matplotlib
 from lazygram.training import METHODS, Run, StepState, TrainingFailed, TrainingInterrupted
@@ -35,7 +36,12 @@ _RECORDS = 100  # recorded steps when --record-every is not given
 
 @click.command()
 @data_options
-@click.option("--width", type=click.IntRange(1), default=16384, show_default=True, help="Hidden neurons m.")
+@deep_options
+@click.option(
+    "--width",
+    type=click.IntRange(1),
+    help="Neurons m of a hidden layer.  [default: 16384; deep networks less]",
+)
 @click.option("--steps", type=click.IntRange(0), default=400, show_default=True, help="Steps of training.")
 @click.option(
     "--step-size",
@@ -54,10 +60,9 @@ _RECORDS = 100  # recorded steps when --record-every is not given
 )
 @click.option(
     "--loss",
-    type=click.Choice(["quadratic", "logistic"]),
-    default="quadratic",
-    show_default=True,
-    help="quadratic is the text's; logistic needs labels +-1.",
+    type=click.Choice(["quadratic", "logistic", "hinge", "squared-hinge", "exponential"]),
+    help="All but quadratic need labels +-1; the last three are for deep networks.  "
+    "[default: quadratic; deep-relu: logistic]",
 )
 @click.option(
     "--layers",
@@ -102,11 +107,11 @@ _RECORDS = 100  # recorded steps when --record-every is not given
 @click.option("--full-report", is_flag=True, help="Print every row of the theory report.")
 @click.pass_context
 def train(context: click.Context, /, **options: Any) -> None:
-    """Train a wide two-layer ReLU network and compare what it did with the theory.
+    """Train a wide network and compare what it did with the theory.
 
-    Tracks the Gram matrix H(k), activation patterns and distances from the start; writes
-    history.npz, summary.json and figure.png to the run folder and prints theory against
-    measurement.
+    Two-layer ReLU networks, or with --arch the texts' deep ones. Tracks Gram matrices, activation
+    patterns and distances from the start; writes history.npz, summary.json and figure.png to the run
+    folder and prints theory against measurement.
 
     \b
     Examples:
@@ -115,14 +120,19 @@ def train(context: click.Context, /, **options: Any) -> None:
       lazygram train --data synthetic --n 200 --steps 100 --step-size 1
       lazygram train --data mnist-idx DIR --classes 0,1 --n 400 --n-test 200
       lazygram train --data points.csv --method sgd --batch-size 32 --steps 2000
+      lazygram train --arch resnet --depth 4 --width 256
+      lazygram train --arch deep-relu --loss hinge --step-size 0.002
       lazygram train --steps 2000 --checkpoint run.npz --checkpoint-every 100
       lazygram train --steps 2000 --checkpoint run.npz --resume run.npz
 
     Exit codes: 0 done, 2 bad input, 3 the loss diverged (history is kept), 130 Ctrl-C (history is
     kept).
     """
-    settings = {name: value for name, value in options.items() if value is not None}
     require_matplotlib()  # before the work, not after it
+    if options["arch"] != TWO_LAYER:
+        return train_deep(context, options)
+    settle_two_layer(context, options)
+    settings = {name: value for name, value in options.items() if value is not None}
     choice = data_choice(options["seed"], options)
     _check(options)
     console = new_console()

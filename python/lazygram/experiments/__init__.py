@@ -29,6 +29,9 @@ REGISTRY = Registry(
         "predictor": "predictor",
         "lecture": "lecture",
         # Deep networks: thesis chapter 3
+        "thm3.gd": "deep_gd",
+        "thm3.depth": "deep_depth",
+        "thm3.4": "deep_propagation",
         # Balance of layers, matrix factorisation: thesis chapter 4
         "fig4.1": "fig4_1",
         "balance": "balance",
@@ -51,6 +54,7 @@ REGISTRY = Registry(
         # Deep ReLU networks: Zou et al.
         "zou.init": "zou_init",
         "zou.region": "zou_region",
+        "zou.training": "zou_training",
         # Landscape: essay
         "essay.gradient": "essay_gradient",
         "essay.rank": "essay_rank",

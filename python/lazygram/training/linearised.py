@@ -26,6 +26,7 @@ from lazygram.arrays import (
     check_nonnegative_int,
     check_positive_int,
 )
+from lazygram.random import seed_to_int
 from lazygram.training.dense import batch_indices
 from lazygram.training.history import History, record_steps
 from lazygram.training.losses import Loss, get_loss
@@ -93,7 +94,7 @@ def train_linearised(
     loss: str | Loss = "quadratic",
     reduction: Literal["sum", "mean"] = "sum",
     batch_size: int | None = None,
-    seed: int = 0,
+    seed: int | np.random.Generator = 0,
     record_every: int | Iterable[int] = 1,
     gram_test: npt.ArrayLike | None = None,
     f0_test: npt.ArrayLike | None = None,
@@ -150,6 +151,7 @@ def train_linearised(
         cross = as_matrix(gram_test, "gram_test", dtype=np.float64, columns=n)
         f = as_vector(f0_test, "f0_test", len(cross), dtype=np.float64)
 
+    key = seed_to_int(seed)
     recorded = record_steps(record_every, count)
     rows: dict[str, list[object]] = {"step": [], "loss": [], "predictions": []}
     if f is not None:
@@ -167,7 +169,7 @@ def train_linearised(
         slope = weight * chosen.derivative(u, labels)
         if batch < n:
             kept = np.zeros(n)
-            index = batch_indices(seed, k, n, batch)
+            index = batch_indices(key, k, n, batch)
             kept[index] = slope[index] * (n / batch)
             slope = kept
         with np.errstate(over="ignore", invalid="ignore"):  # too large a step diverges

@@ -1,0 +1,144 @@
+"""The figure of a deep network's run: loss, and layer by layer eigenvalues, movement, patterns,
+linearisation."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from lazygram.plotting import (
+    COLORS,
+    drawable,
+    figure_style,
+    finish_axes,
+    log_scale,
+    new_figure,
+    ordered_colors,
+)
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+__all__ = ["deep_figure"]
+
+History = Mapping[str, npt.NDArray[Any]]
+_FROZEN = {
+    "initial": ("linearised, frozen $G(0)$", ":", COLORS["black"]),
+    "infinite": ("linearised, infinite-width NTK", "--", COLORS["red"]),
+}
+
+
+def deep_figure(
+    history: History,
+    title: str,
+    *,
+    names: Sequence[str],
+    limits: Sequence[float] | None = None,
+    linearised: Mapping[str, npt.NDArray[Any]] | None = None,
+    distances: Mapping[str, npt.NDArray[Any]] | None = None,
+    time: bool = False,
+) -> Figure:
+    """Draw the six panels of a run.
+
+    Parameters
+    ----------
+    history : mapping of str to ndarray
+        As recorded by :func:`lazygram.train`; panels without data say so.
+    title : str
+        One line above the panels.
+    names : sequence of str
+        Of the parameters, "W1", ..., "a".
+    limits : sequence of float, optional
+        lambda_min of the limits of their Gram matrices.
+    linearised : mapping of str to ndarray, optional
+        Losses of the linearised networks "initial" and "infinite" at the recorded steps.
+    distances : mapping of str to ndarray, optional
+        "distance_NAME" and "test_distance_NAME" of them.
+    time : bool, default False
+        Draw over the time of the flow instead of steps.
+    """
+    x = history["time"] if time else history["step"]
+    with figure_style():
+        figure, axes = new_figure(2, 3, width=13.0, height=6.4)
+        figure.suptitle(title, fontsize=9, color="#444444", x=0.01, ha="left")
+        _loss(axes[0], x, history, linearised or {})
+        _layers(axes[1], x, history, "layer_lambda_min", names, limits, log=True)
+        _layers(axes[2], x, history, "layer_gram_change", names)
+        _layers(axes[3], x, history, "layer_movement", names)
+        _layers(axes[4], x, history, "pattern_change", names, percent=True)
+        _distances(axes[5], x, distances or {})
+        texts = (
+            ("Training loss", "loss"),
+            ("Smallest eigenvalue of every layer's Gram matrix", r"$\lambda_{\min}(G^{(h)})$"),
+            ("Change of every layer's Gram matrix", r"$\Vert G^{(h)}-G^{(h)}(0)\Vert_2$"),
+            ("Movement of the weights", r"$\Vert W^{(h)}-W^{(h)}(0)\Vert_F\,/\,\Vert W^{(h)}(0)\Vert_F$"),
+            ("Activation patterns that differ from the start", "changed [%]"),
+            ("Distance from the linearised network", r"rms difference / rms of $u(0)-y$"),
+        )
+        for place, (name, label) in zip(axes, texts, strict=True):
+            finish_axes(place, title=name, xlabel="time  t" if time else "step  k", ylabel=label)
+            if len(x) > 1:
+                place.set_xlim(float(x[0]), float(x[-1]))
+    return figure
+
+
+def _missing(place: Axes) -> None:
+    place.text(0.5, 0.5, "not recorded", ha="center", va="center", transform=place.transAxes)
+
+
+def _loss(
+    place: Axes, x: npt.NDArray[Any], history: History, linearised: Mapping[str, npt.NDArray[Any]]
+) -> None:
+    loss = drawable(history["loss"])
+    place.plot(x, loss, color=COLORS["blue"], linewidth=2.2, label="training, measured")
+    for name, curve in linearised.items():
+        label, style, color = _FROZEN[name]
+        place.plot(x, drawable(curve), style, color=color, label=label)
+    if "test_loss" in history:
+        place.plot(x, drawable(history["test_loss"]), color=COLORS["sky"], linewidth=1.2, label="test")
+    log_scale(place, loss, *linearised.values())
+    place.legend(loc="best")
+
+
+def _layers(
+    place: Axes,
+    x: npt.NDArray[Any],
+    history: History,
+    name: str,
+    names: Sequence[str],
+    limits: Sequence[float] | None = None,
+    *,
+    log: bool = False,
+    percent: bool = False,
+) -> None:
+    """One curve per layer; limits as dashed lines in its colour."""
+    if name not in history:
+        return _missing(place)
+    values = drawable(history[name]) * (100.0 if percent else 1.0)
+    for layer, color in enumerate(ordered_colors(values.shape[1])):
+        place.plot(x, values[:, layer], color=color, label=names[layer])
+        if limits is not None:
+            place.axhline(limits[layer], color=color, linestyle="--", linewidth=0.9)
+    if limits is not None:
+        place.plot([], [], "--", color=COLORS["black"], linewidth=0.9, label="infinite width")
+    if log:
+        log_scale(place, values, np.asarray(limits if limits is not None else [], dtype=np.float64))
+    else:
+        place.set_ylim(bottom=0)
+    place.legend(loc="best", ncols=2)
+
+
+def _distances(place: Axes, x: npt.NDArray[Any], distances: Mapping[str, npt.NDArray[Any]]) -> None:
+    if not distances:
+        return _missing(place)
+    for name in ("initial", "infinite"):
+        label, _, color = _FROZEN[name]
+        for prefix, style, text in (("distance_", "-", ""), ("test_distance_", ":", ", test")):
+            if prefix + name in distances:
+                place.plot(x, drawable(distances[prefix + name]), style, color=color, label=label + text)
+    place.set_ylim(bottom=0)
+    place.legend(loc="best")
