@@ -68,7 +68,9 @@ class _Network:
 
         return scale * np.einsum("oc,icl->iol", W, patches, optimize=True) + shift * bias, backward
 
-    def layer(self, x: Array, image: tuple[int, ...], layer: tuple[Any, ...]) -> tuple[Array, tuple, Backward]:
+    def layer(
+        self, x: Array, image: tuple[int, ...], layer: tuple[Any, ...]
+    ) -> tuple[Array, tuple, Backward]:
         kind, *rest = layer
         pixels = x.shape[2]
         if kind in ("dense", "conv"):
@@ -106,7 +108,9 @@ class _Network:
                 return (dy - dy.mean(axis=axes, keepdims=True) - y * along) / norm
 
             return y, image, unnormalise
-        if kind in ("sum", "concat"):
+        if kind == "scaled_residual":
+            return self.layer(x, image, ("sum", [[], [*rest[0], ("scale", rest[1])]]))
+        if kind in ("sum", "product", "concat"):
             parts = [self.run(x, image, branch) for branch in rest[0]]
             cuts = np.cumsum([part[0].shape[1] for part in parts])[:-1]
             if kind == "sum":
@@ -115,6 +119,9 @@ class _Network:
                     parts[0][1],
                     lambda dy: sum(part[2](dy) for part in parts),
                 )
+            if kind == "product":
+                (a, _, back_a), (b, _, back_b) = parts
+                return a * b, image, lambda dy: back_a(dy * b) + back_b(dy * a)
             return (
                 np.concatenate([part[0] for part in parts], axis=1),
                 parts[0][1],

@@ -1,8 +1,8 @@
 """Readable references of infinite-width kernels: the definitions of the texts and an interpreter of layers.
 
-Nothing here is taken from the package. Covariances are kept whole, for every pair of examples and every pair
-of pixels, as arrays (n, n, p, p); rectangular kernels are blocks of the square one over all examples. Gaussian
-expectations are closed forms written down here or the two-dimensional trapezoidal rule.
+Nothing here is taken from the package. Covariances are kept whole, for every pair of examples and every
+pair of pixels, as arrays (n, n, p, p); rectangular kernels are blocks of the square one over all examples.
+Gaussian expectations are closed forms written down here or the two-dimensional trapezoidal rule.
 
 Texts: Du, thesis (2019), ch. 3, and Du, Lee, Li, Wang, Zhai, ICML 2019. Where a printed formula and the limit
 of the network differ, the limit is meant; test_finite.py shows that these formulas are the limits.
@@ -24,7 +24,7 @@ Dual = Callable[[Array, Array, Array], Array]
 
 
 class Activation(NamedTuple):
-    """phi with E[phi(u) phi(v)], E[phi'(u) phi'(v)] as functions of (K, var_u, var_v), and E phi(u) of var_u."""
+    """phi with E[phi(u) phi(v)] and E[phi'(u) phi'(v)] of (K, var_u, var_v), and E phi(u) of var_u."""
 
     phi: Callable[[Array], Array]
     dphi: Callable[[Array], Array]
@@ -149,7 +149,7 @@ def own_variances(K: Array) -> tuple[Array, Array]:
 
 @dataclass
 class Limits:
-    """What the texts define, for all pairs of examples. Index 0 of `S` and `b` is layer 0 (b[0] is unused)."""
+    """What the texts define, for all pairs of examples: S^(0) .. S^(H), G^(1) .. G^(H+1), others 1 .. H."""
 
     S: list[Array] = field(default_factory=list)
     b: list[Array] = field(default_factory=list)
@@ -336,7 +336,9 @@ def window_table(
     return np.array(table), out
 
 
-def weight_layer(s: State, w_std: float, b_std: float | None, fan_in: float | None, parameterisation: str) -> State:
+def weight_layer(
+    s: State, w_std: float, b_std: float | None, fan_in: float | None, parameterisation: str
+) -> State:
     """z = sum over the fan-in of W x, plus a bias; s.K is already the mean of x x' over the fan-in."""
     b2 = 0.0 if b_std is None else b_std**2
     K = w_std**2 * s.K + b2
@@ -353,9 +355,11 @@ def apply(s: State, layer: tuple[Any, ...], parameterisation: str = "ntk") -> St
 
     ("dense", w_std, b_std, width)       ("conv", filter, stride, padding, w_std, b_std, width)
     ("act", name)                        ("flatten",)  ("gap",)  ("avgpool", window, stride, padding)
-    ("layernorm", axes, eps)             axes "channels" or "all"
+    ("layernorm", axes, eps)             axes "channels", or all axes
     ("sum", [layers, ...])               sum of branches from one input; [] is the identity
-    ("concat", [layers, ...], weights)   channels beside each other, in these shares
+    ("product", [layers, ...])           elementwise product of branches
+    ("concat", [layers, ...], shares)    channels beside each other; shares by width if left away
+    ("scaled_residual", layers, c)       x + c branch(x)
     ("scale", factor)  ("dropout", rate) ("identity",)
     """
     kind, *rest = layer
@@ -403,7 +407,7 @@ def apply(s: State, layer: tuple[Any, ...], parameterisation: str = "ntk") -> St
     if kind == "layernorm":
         axes, eps = rest
         variance = np.einsum("iill->il", s.K)
-        if axes == "all":
+        if axes != "channels":
             variance = np.broadcast_to(variance.mean(axis=1, keepdims=True), variance.shape)
         norm = np.sqrt(variance + eps)
         both = norm[:, None, :, None] * norm[None, :, None, :]
@@ -417,21 +421,34 @@ def apply(s: State, layer: tuple[Any, ...], parameterisation: str = "ntk") -> St
                 first, K=first.K + other.K + cross, T=first.T + other.T, mean=first.mean + other.mean
             )
         return first
+    if kind == "scaled_residual":
+        branch, factor = rest
+        return apply(s, ("sum", [[], [*branch, ("scale", factor)]]), parameterisation)
+    if kind == "product":
+        first, *others = (run(s, branch, parameterisation) for branch in rest[0])
+        for other in others:
+            first = replace(
+                first,
+                K=first.K * other.K,
+                T=first.T * other.K + first.K * other.T,
+                mean=first.mean * other.mean,
+            )
+        return first
     if kind == "concat":
-        branches, weights = rest
-        parts = [run(s, branch, parameterisation) for branch in branches]
-        total = sum(weights)
+        parts = [run(s, branch, parameterisation) for branch in rest[0]]
+        shares = rest[1] if len(rest) > 1 and rest[1] else [part.width or 1 for part in parts]
+        total = sum(shares)
         return replace(
             parts[0],
-            K=sum(w * part.K for w, part in zip(weights, parts, strict=True)) / total,
-            T=sum(w * part.T for w, part in zip(weights, parts, strict=True)) / total,
-            mean=sum(w * part.mean for w, part in zip(weights, parts, strict=True)) / total,
+            K=sum(w * part.K for w, part in zip(shares, parts, strict=True)) / total,
+            T=sum(w * part.T for w, part in zip(shares, parts, strict=True)) / total,
+            mean=sum(w * part.mean for w, part in zip(shares, parts, strict=True)) / total,
             width=sum(part.width or 0 for part in parts) or None,
         )
     if kind == "scale":
         return replace(s, K=rest[0] ** 2 * s.K, T=rest[0] ** 2 * s.T, mean=rest[0] * s.mean)
     if kind == "dropout":
-        # One mask for an example in a forward pass; entries of different examples or pixels have different masks.
+        # One mask for an example in a forward pass; different examples and pixels have different ones.
         factor = np.ones_like(s.K)
         for i in range(len(factor)):
             np.fill_diagonal(factor[i, i], 1 / (1 - rest[0]))
