@@ -12,21 +12,21 @@ class writes down as a :class:`lazygram.kernels.Program`.
 
 from __future__ import annotations
 
-from abc import abstractmethod
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from lazygram.activations import Activation, Function, get_activation
+from lazygram.activations import Activation, Function, get_activation, text_of
 from lazygram.arrays import Array, check_positive_float, check_positive_int
 from lazygram.kernels import Kernel, Program
 
 __all__ = ["ConvResNet", "FullyConnected", "ResNet"]
 
 
-class _DeepNetwork(Kernel):
+class _DeepNetwork(Kernel, ABC):
     """The recursion over layers and the methods that the three architectures share."""
 
     def __init__(self, depth: int, activation: str | Activation | Function) -> None:
@@ -214,8 +214,7 @@ class _DeepNetwork(Kernel):
         return self.layer_gram(self._depth, X, X2, **settings)
 
     def _settings(self) -> list[str]:
-        phi = self._activation
-        return [str(self._depth), repr(phi) if phi.parameters else repr(phi.name)]
+        return [str(self._depth), text_of(self._activation)]
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({', '.join(self._settings())})"

@@ -146,14 +146,15 @@ class Where(NamedTuple):
     image: tuple[int, ...]
     gaussian: bool
     mean: str
+    width: int
 
 
 def _weights(
-    draw: st.DrawFn, image: tuple[int, ...], *, keep_shape: bool
+    draw: st.DrawFn, image: tuple[int, ...], *, keep_shape: bool, width: int = 16
 ) -> tuple[tuple[Any, ...], tuple[int, ...]]:
     w_std, b_std = draw(st.sampled_from([0.7, 1.0, 1.4])), draw(st.sampled_from([None, 0.0, 0.3]))
     if not image or draw(st.booleans()):
-        return dense(w_std, b_std, 16), image
+        return dense(w_std, b_std, width), image
     window = tuple(draw(st.integers(1, min(3, size))) for size in image)
     padding = draw(st.sampled_from(["SAME", "CIRCULAR"] if keep_shape else ["SAME", "CIRCULAR", "VALID"]))
     stride = tuple(1 if keep_shape else draw(st.integers(1, 2)) for _ in image)
@@ -161,24 +162,24 @@ def _weights(
         out = tuple((size - w) // s + 1 for size, w, s in zip(image, window, stride, strict=True))
     else:
         out = tuple(-(-size // s) for size, s in zip(image, stride, strict=True))
-    return ("conv", window, stride, padding, w_std, b_std, 16), out
+    return ("conv", window, stride, padding, w_std, b_std, width), out
 
 
-def _branch(draw: st.DrawFn, image: tuple[int, ...]) -> tuple[Layers, Where]:
+def _branch(draw: st.DrawFn, image: tuple[int, ...], width: int) -> tuple[Layers, Where]:
     """A branch that keeps the shape and has a weight layer."""
-    first, _ = _weights(draw, image, keep_shape=True)
-    layers, where = [first], Where(image, True, "zero")
+    first, _ = _weights(draw, image, keep_shape=True, width=width)
+    layers, where = [first], Where(image, True, "zero", width)
     if draw(st.booleans()):
         layers.append(draw(st.sampled_from([RELU, ERF, SOFTPLUS])))
-        where = Where(image, False, "known")
+        where = Where(image, False, "known", width)
         if draw(st.booleans()):
-            layers.append(_weights(draw, image, keep_shape=True)[0])
-            where = Where(image, True, "zero")
+            layers.append(_weights(draw, image, keep_shape=True, width=width)[0])
+            where = Where(image, True, "zero", width)
     return layers, where
 
 
 def _next(draw: st.DrawFn, where: Where) -> tuple[Layers, Where]:
-    image, gaussian, mean = where
+    image, gaussian, mean, width = where
     kinds = ["weights", "dropout", "concat"]
     kinds += ["act"] * 4 if gaussian else []
     kinds += ["layernorm"] if mean == "zero" else []
@@ -187,9 +188,11 @@ def _next(draw: st.DrawFn, where: Where) -> tuple[Layers, Where]:
     kind = draw(st.sampled_from(kinds))
     if kind == "weights":
         layer, image = _weights(draw, image, keep_shape=False)
-        return [layer], Where(image, True, "zero")
+        return [layer], Where(image, True, "zero", 16)
     if kind == "act":
-        return [draw(st.sampled_from([RELU, RELU, ERF, COS, SOFTPLUS]))], Where(image, False, "known")
+        return [draw(st.sampled_from([RELU, RELU, ERF, COS, SOFTPLUS]))], where._replace(
+            gaussian=False, mean="known"
+        )
     if kind == "layernorm":
         return [("layernorm", draw(st.sampled_from(["channels", "all"])), 1e-3)], where
     if kind == "dropout":
@@ -199,24 +202,30 @@ def _next(draw: st.DrawFn, where: Where) -> tuple[Layers, Where]:
         stride = draw(st.sampled_from([1, 2]))
         out = tuple((size - 2) // stride + 1 for size in image)
         return [("avgpool", window, (stride,) * len(image), "VALID")], where._replace(image=out)
-    branch, other = _branch(draw, image)
+    branch, other = _branch(draw, image, 8 if kind == "concat" else width)
     if kind == "concat":
         shares = draw(st.sampled_from([None, [1.0, 3.0]]))
         zero = mean == "zero" and other.mean == "zero"
-        return [("concat", [branch, []], shares)], Where(image, False, "zero" if zero else "unknown")
+        return [("concat", [branch, []], shares)], Where(
+            image, False, "zero" if zero else "unknown", width + 8
+        )
     if kind == "product":
         zero = "zero" in (mean, other.mean)
-        return [("product", [[], branch])], Where(image, False, "zero" if zero else "unknown")
+        return [("product", [[], branch])], Where(image, False, "zero" if zero else "unknown", width)
     merged = Where(
-        image, gaussian and other.gaussian, "zero" if (mean, other.mean) == ("zero", "zero") else "known"
+        image,
+        gaussian and other.gaussian,
+        "zero" if (mean, other.mean) == ("zero", "zero") else "known",
+        width,
     )
     if kind == "residual":
         return [("scaled_residual", branch, draw(st.sampled_from([0.5, 1.0])))], merged
-    third, last = _branch(draw, image)
+    third, last = _branch(draw, image, width)
     merged = Where(
         image,
         merged.gaussian and last.gaussian,
         "zero" if (merged.mean, last.mean) == ("zero", "zero") else "known",
+        width,
     )
     return [("sum", [[], branch, third])], merged
 
@@ -226,7 +235,7 @@ def random_networks(draw: st.DrawFn) -> tuple[tuple[int, ...], Layers]:
     """Shape of an example, and a network that fits it and has a limit."""
     shape = draw(st.sampled_from([(4,), (2, 5), (3, 4), (2, 3, 4), (2, 4, 4)]))
     first, image = _weights(draw, shape[1:], keep_shape=False)
-    layers, where = [first], Where(image, True, "zero")
+    layers, where = [first], Where(image, True, "zero", 16)
     for _ in range(draw(st.integers(1, 5))):
         more, where = _next(draw, where)
         layers += more

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from lazygram.activations import Activation as Phi
-from lazygram.activations import Function, get_activation
+from lazygram.activations import Function, get_activation, text_of
 from lazygram.kernels import Program
 from lazygram.layers.base import ImpossibleNetwork, Layer, Parameterisation, Value, check_std
 
@@ -51,7 +51,7 @@ class Activation(Layer):
         return replace(value, gaussian=False, mean="known")
 
     def __repr__(self) -> str:
-        text = repr(self.phi.name) if not self.phi.parameters else repr(self.phi)
+        text = text_of(self.phi)
         return f"Activation({text}, normalised=True)" if self.normalised else f"Activation({text})"
 
 
