@@ -23,6 +23,7 @@ void bind_gram(py::module_& module);
 void bind_descent(py::module_& module);
 void bind_events(py::module_& module);
 void bind_duals(py::module_& module);
+void bind_tiles(py::module_& module);
 
 template <typename T>
 bool has_dtype(const py::array& array) {

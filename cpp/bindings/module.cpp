@@ -60,4 +60,5 @@ PYBIND11_MODULE(_core, module) {
   bind_descent(module);
   bind_events(module);
   bind_duals(module);
+  bind_tiles(module);
 }

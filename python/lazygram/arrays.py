@@ -20,6 +20,7 @@ Float64: TypeAlias = npt.NDArray[np.float64]
 __all__ = [
     "Array",
     "Float64",
+    "as_examples",
     "as_matrix",
     "as_real_array",
     "as_vector",
@@ -109,6 +110,41 @@ def as_matrix(
         zero = np.flatnonzero(~array.any(axis=1))
         if zero.size:
             raise ValueError(f"{name}: row {int(zero[0])} is zero and has no direction")
+    return np.ascontiguousarray(array)
+
+
+def as_examples(value: Any, name: str, *, image: tuple[int, ...] | None = None, like: Array | None = None) -> Array:
+    """Checked, C-contiguous examples: (n, d) vectors or (n, channels, \\*image) images, float32 or float64.
+
+    Parameters
+    ----------
+    value : array_like
+        Input.
+    name : str
+        How error messages call it.
+    image : tuple of int, optional
+        Shape of the images; None for vectors.
+    like : ndarray, optional
+        Other examples, whose dtype and shape (but for their number) these must have.
+
+    Raises
+    ------
+    TypeError
+        Not real numbers.
+    ValueError
+        Wrong shape, empty, or non-finite.
+    """
+    array = _as_float(value, name, None if like is None else like.dtype)
+    expected = "(n, d)" if image is None else f"(n, channels, {', '.join(str(side) for side in image)})"
+    shape = () if image is None else image
+    if array.ndim != 2 + len(shape) or array.shape[2:] != shape:
+        raise ValueError(f"{name}: shape {expected} is needed, got {array.shape}")
+    if array.size == 0:
+        raise ValueError(f"{name}: is empty, shape {array.shape}")
+    if like is not None and array.shape[1] != like.shape[1]:
+        what = "columns" if image is None else "channels"
+        raise ValueError(f"{name}: {like.shape[1]} {what} are needed, got {array.shape[1]}")
+    _check_finite(array, name)
     return np.ascontiguousarray(array)
 
 

@@ -22,11 +22,11 @@ from lazygram import _core
 from lazygram.activations import Activation, Function, get_activation
 from lazygram.arrays import Array, Float64, as_real_array
 from lazygram.expectations.hermite import Coefficients
-from lazygram.expectations.interpolation import interpolated, many_coefficients
+from lazygram.expectations.interpolation import interpolated, many_coefficients, many_means
 from lazygram.expectations.tables import DualTable, make_table
 from lazygram.parallel import check_threads
 
-__all__ = ["AccuracyWarning", "dual"]
+__all__ = ["AccuracyWarning", "dual", "entry_dual", "means"]
 
 _MAX_TABLES = 16  # pairs of variances that get a table each
 _MAX_SERIES_SCALE = 6.0  # above, the series needs more than expectations.hermite.MAX_TERMS terms
@@ -95,7 +95,9 @@ def _check_covariance(K: Array, var1: Array, var2: Array) -> None:
         raise ValueError(f"K: entry {at} is {K[at]}, beyond sqrt(var1 var2) = {limit[at]}: not a covariance")
 
 
-def _distinct(variance: Array, dtype: np.dtype[Any]) -> tuple[Float64, npt.NDArray[np.int32]]:
+def _distinct(
+    variance: Array, dtype: np.dtype[Any], tolerance: float | None = None
+) -> tuple[Float64, npt.NDArray[np.int32]]:
     """Distinct standard deviations, equal up to rounding counted once, and each entry's index.
 
     `variance` may have strides of 0: only what is stored is looked at.
@@ -106,7 +108,8 @@ def _distinct(variance: Array, dtype: np.dtype[Any]) -> tuple[Float64, npt.NDArr
         raise ValueError("var1, var2: variances must be between 0 and 1e100")
     scales = np.sqrt(values.astype(np.float64))
     scales[values < 1e-150] = 0.0
-    tolerance = 1.2e-7 if dtype == np.float32 else 1e-15
+    if tolerance is None:
+        tolerance = 1.2e-7 if dtype == np.float32 else 1e-15
     group = np.zeros(scales.size, dtype=np.int32)
     kept = [scales[0]]
     for i in range(1, scales.size):
@@ -130,6 +133,54 @@ def _source(activation: Activation, derivative: int) -> tuple[Function, Any, boo
 def _table(activation: Activation, derivative: int, scale_u: float, scale_v: float) -> DualTable:
     phi, smoothed, primitive = _source(activation, derivative)
     return make_table(phi, activation.kinks, smoothed, scale_u, scale_v, from_primitive=primitive)
+
+
+def means(activation: Activation, variances: Float64) -> Float64:
+    """E phi(sqrt(v) Z) for every variance v of an array, each distinct one computed once."""
+    scales, index = _distinct(variances, np.dtype(np.float64))
+    result: Float64 = many_means(activation.mean, activation.kinks, scales)[index]
+    return result
+
+
+def entry_dual(
+    activation: Activation, derivative: int, var1: Float64, var2: Float64, *, tolerance: float
+) -> Any:
+    """What evaluates E[phi(u) phi(v)] (derivative 1: of phi') for places in two arrays of variances.
+
+    The choice of :func:`dual`, made once for many entries that come later, by the core or in blocks.
+
+    Parameters
+    ----------
+    activation : Activation
+        One without a closed form for this derivative.
+    derivative : {0, 1}
+        Which dual.
+    var1, var2 : ndarray, 1-D
+        Variances that u and v can have.
+    tolerance : float
+        Standard deviations that differ by less, relatively, count as one.
+
+    Returns
+    -------
+    lazygram._core.Dual, tuple or callable
+        A table (one pair of variances); coefficients, lengths and places of a Hermite series of both sides;
+        or a function ``(K, var1, var2) -> values`` for whole blocks.
+    """
+    float64 = np.dtype(np.float64)
+    scales1, index1 = _distinct(var1, float64, tolerance)
+    scales2, index2 = _distinct(var2, float64, tolerance)
+    phi, _, primitive = _source(activation, derivative)
+    if scales1.size * scales2.size == 1:
+        low, high = sorted((float(scales1[0]), float(scales2[0])))
+        return _table(activation, derivative, low, high).formula
+    if primitive or (not activation.kinks and max(scales1[-1], scales2[-1]) <= _MAX_SERIES_SCALE):
+        first = many_coefficients(phi, scales1, from_primitive=primitive)
+        same = scales1.size == scales2.size and bool(np.all(scales1 == scales2))
+        second = first if same else many_coefficients(phi, scales2, from_primitive=primitive)
+        if primitive or (first.converged and second.converged):
+            values1, values2 = _same_terms(first, second)
+            return values1, first.length, values2, second.length, index1, index2
+    return lambda K, p, q: dual(activation, K, p, q, derivative, threads=1, return_error=True)[0]
 
 
 def _closed(problem: _Problem) -> None:
@@ -178,6 +229,17 @@ def _by_tables(
     return error
 
 
+def _same_terms(first: Coefficients, second: Coefficients) -> tuple[Float64, Float64]:
+    """Both arrays of coefficients, padded to one number of terms."""
+    if first is second:
+        return first.values, first.values
+    terms = max(first.values.shape[1], second.values.shape[1])
+    one, two = (
+        np.ascontiguousarray(np.pad(c.values, ((0, 0), (0, terms - c.values.shape[1])))) for c in (first, second)
+    )
+    return one, two
+
+
 def _by_series(
     problem: _Problem,
     first: Coefficients,
@@ -185,15 +247,11 @@ def _by_series(
     second: Coefficients,
     index2: npt.NDArray[np.int32],
 ) -> float:
-    terms = max(first.values.shape[1], second.values.shape[1])
-    padded = [
-        np.ascontiguousarray(np.pad(c.values, ((0, 0), (0, terms - c.values.shape[1]))))
-        for c in (first, second)
-    ]
+    values1, values2 = _same_terms(first, second)
     _core.dual_series(
-        padded[0],
+        values1,
         first.length,
-        padded[1],
+        values2,
         second.length,
         problem.K,
         problem.var1,

@@ -63,6 +63,11 @@ class Dual {
   // kDualChunk entries, already clipped (d = p q - r^2 >= 0, |r| <= sqrt(p q)).
   void evaluate(const DualChunk& chunk, double* out) const;
 
+  // The parameters if this is a dual of the arc-cosine family, else null.
+  const duals::Rectified* rectified_parameters() const {
+    return std::get_if<duals::Rectified>(&plan_);
+  }
+
  private:
   struct Gelu {
     bool derivative;
@@ -81,6 +86,15 @@ class Dual {
   Plan plan_;
   std::shared_ptr<const std::vector<double>> storage_;  // what the tables point into
 };
+
+// Hermite series of one chunk: out[k] = sum_j a[k][j] b[k][j] rho_k^j over terms[k] (a multiple of
+// kSeriesBlock) terms, k < count; the chunk is clipped.
+void evaluate_series(const double* const* a, const double* const* b, const std::int32_t* terms,
+                     const DualChunk& chunk, int count, double* out);
+
+// Clips a chunk in place and fills its determinants; returns whether every entry was a covariance up
+// to the relative rounding `slack`.
+bool prepare_chunk(DualChunk& chunk, double slack);
 
 // Matrix whose strides may be 0 in either direction (NumPy broadcasting): a column of variances, a
 // row, a scalar.

@@ -251,6 +251,13 @@ void Dual::evaluate(const DualChunk& x, double* out) const {
              plan_);
 }
 
+void evaluate_series(const double* const* a, const double* const* b, const std::int32_t* terms,
+                     const DualChunk& chunk, int count, double* out) {
+  kernels().series(a, b, terms, chunk, count, out);
+}
+
+bool prepare_chunk(DualChunk& chunk, double slack) { return kernels().prepare(chunk, slack); }
+
 template <typename T>
 void dual(const Dual& formula, ConstMatrixView<T> K, BroadcastView<T> var1, BroadcastView<T> var2,
           MatrixView<T> out, const RunOptions& options) {

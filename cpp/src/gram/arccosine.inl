@@ -2,8 +2,7 @@
 // operations an entry, so an entry costs less than reading and writing it from memory.
 //
 // asin(x) = x + x t P(t) with t = x^2 for |x| <= 1/2, and pi/2 - 2 asin(sqrt((1 - |x|)/2)) above.
-// P by cpp/tools/asin_polynomial.py: relative error 5e-9 (float), 1.5e-17 (double) before rounding.
-// Included by arccosine_<level>.cpp with LAZYGRAM_LEVEL set.
+// P is in asin_tail.inl. Included by arccosine_<level>.cpp with LAZYGRAM_LEVEL set.
 
 #include <cstdint>
 
@@ -15,27 +14,11 @@ namespace {
 inline float root(float x) { return __builtin_sqrtf(x); }
 inline double root(double x) { return __builtin_sqrt(x); }
 
-inline float asin_tail(float t) {
-  float p = 0.04216630869690434933f;
-  p = p * t + 0.02417951538816685426f;
-  p = p * t + 0.04547037566613679545f;
-  p = p * t + 0.074952976452232101419f;
-  return p * t + 0.16666752482181996299f;
-}
+#include "gram/asin_tail.inl"
 
-inline double asin_tail(double t) {
-  double p = 0.031912183886240849187;
-  p = p * t - 0.01622412784473110717;
-  p = p * t + 0.019528186536085140114;
-  p = p * t + 0.0065280033731262946168;
-  p = p * t + 0.012169205354094676371;
-  p = p * t + 0.013885236387872330511;
-  p = p * t + 0.017359704672701153868;
-  p = p * t + 0.022371758056416079183;
-  p = p * t + 0.030381959136708205035;
-  p = p * t + 0.044642856828335276313;
-  p = p * t + 0.075000000003370042468;
-  return p * t + 0.16666666666665408966;
+template <typename T>
+inline T asin_tail(T t) {
+  return asin_tail(t, [](T a, T b, T c) { return a * b + c; });
 }
 
 // kind: 0 first only, 1 first and second, 2 their sum and second.

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "gram/arccosine.hpp"
+#include "gram/directions.hpp"
 #include "lazygram/blas.hpp"
 #include "lazygram/error.hpp"
 #include "lazygram/gram.hpp"
@@ -50,51 +51,10 @@ const ArccosineKernels<double>& arccosine_kernels<double>() {
   return *table.pick();
 }
 
-// Rows scaled to unit norm, and their norms; scaled by the largest entry first so that squares
-// neither overflow nor vanish.
-template <typename T>
-struct Directions {
-  Buffer<T> unit, norm;
-  std::int64_t cols;
-
-  explicit Directions(ConstMatrixView<T> X) : unit(X.rows * X.cols), norm(X.rows), cols(X.cols) {
-    for (std::int64_t i = 0; i < X.rows; ++i) {
-      const T* const x = X.row(i);
-      T largest = 0;
-      for (std::int64_t k = 0; k < cols; ++k) largest = std::max(largest, std::abs(x[k]));
-      if (largest == T(0)) {
-        std::fill_n(row(i), cols, T(0));
-        norm[i] = 0;
-        continue;
-      }
-      double sum = 0;
-      for (std::int64_t k = 0; k < cols; ++k) {
-        const double scaled = static_cast<double>(x[k]) / static_cast<double>(largest);
-        sum += scaled * scaled;
-      }
-      const double length = std::sqrt(sum);
-      for (std::int64_t k = 0; k < cols; ++k) {
-        row(i)[k] =
-            static_cast<T>(static_cast<double>(x[k]) / static_cast<double>(largest) / length);
-      }
-      norm[i] = static_cast<T>(static_cast<double>(largest) * length);
-    }
-  }
-  T* row(std::int64_t i) const { return unit.data() + i * cols; }
-};
-
 // One entry from the unit vectors themselves: th = 2 atan2(|x - y|, |x + y|), Kahan's formula.
 template <typename T>
 void arccosine_exact(const T* x, const T* y, std::int64_t cols, double scale, T* first, T* second) {
-  double minus = 0, plus = 0;
-  for (std::int64_t k = 0; k < cols; ++k) {
-    const double d = static_cast<double>(x[k]) - static_cast<double>(y[k]);
-    const double s = static_cast<double>(x[k]) + static_cast<double>(y[k]);
-    minus += d * d;
-    plus += s * s;
-  }
-  minus = std::sqrt(minus);
-  plus = std::sqrt(plus);
+  const auto [minus, plus] = half_chords(x, y, cols);
   if (minus < plus) {
     const double theta = 2 * std::atan2(minus, plus);
     const double product = std::cos(theta) * (3.14159265358979323846 - theta);

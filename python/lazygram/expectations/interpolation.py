@@ -29,7 +29,7 @@ from lazygram.expectations.pairs import (
 )
 from lazygram.expectations.tables import chebyshev_nodes, monomials, panel_edges, panels_for
 
-__all__ = ["interpolated", "many_coefficients"]
+__all__ = ["interpolated", "many_coefficients", "many_means"]
 
 Function = Callable[[Any], Any]
 _Side = tuple[Float64, npt.NDArray[np.int32], Array]  # distinct scales, index per entry, variances
@@ -109,6 +109,23 @@ def _block(key: _Key, low: int, high: int, panels: int, layer: float, size: int)
                 )
     coefficients = monomials(values.reshape(-1, size)).reshape(_NODES, _NODES, 2 * panels, size)
     result: Float64 = np.ascontiguousarray(coefficients.transpose(0, 2, 1, 3))
+    return result
+
+
+def many_means(mean: Callable[[float], float], kinks: tuple[float, ...], scales: Float64) -> Float64:
+    """E phi(s Z) for very many s, interpolated in log s like :func:`many_coefficients`."""
+    if scales.size <= _DIRECT or any(k != 0.0 for k in kinks):
+        return np.array([mean(float(s)) for s in scales])
+    result = np.empty(scales.size)
+    positive = np.where(scales > 0.0, scales, 1.0)
+    octave = np.floor(np.log2(positive)).astype(int)
+    for o in np.unique(octave):
+        members = octave == o
+        nodes = np.array([mean(float(s)) for s in _octave_nodes(int(o))])
+        result[members] = _lagrange(positive[members], int(o)) @ nodes
+    zero = scales == 0.0
+    if zero.any():
+        result[zero] = mean(0.0)
     return result
 
 

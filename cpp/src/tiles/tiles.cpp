@@ -1,0 +1,600 @@
+// The evaluation of a program: examples alone, then tiles of pairs, then the caller's arrays.
+#include "lazygram/tiles.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <string>
+
+#include "lazygram/blas.hpp"
+#include "lazygram/error.hpp"
+#include "lazygram/gram.hpp"
+#include "tiles/angle.hpp"
+#include "tiles/angle_path.hpp"
+#include "tiles/examples.hpp"
+#include "tiles/product.hpp"
+#include "tiles/runner.hpp"
+
+namespace lazygram {
+namespace {
+
+constexpr std::int64_t kVectorEdge = 256;  // of a tile of vectors: products run at full speed
+constexpr std::int64_t kImageEdge = 32;
+constexpr std::int64_t kPairEdge = 8;
+// Bytes that a block of pairs may take: the planes it goes over and over again stay in the level-2
+// cache.
+constexpr std::int64_t kBlockBytes = 1 << 18;
+constexpr std::int64_t kAloneBytes = 1 << 26;  // of a block of examples whose duals are asked for
+// Cosines above this are computed again from the difference of the two vectors.
+constexpr double kNearCosine = 0.999;
+
+struct Scratch {
+  std::unique_ptr<Runner> runner;
+  Buffer<double> products;  // vectors: inner products of a tile
+  Buffer<double> left, right;
+  std::vector<Buffer<double>> out;  // per output: [channels][edge * edge]
+  std::vector<std::int32_t> i, j;
+  std::vector<std::int64_t> place;
+};
+
+std::int64_t tile_edge(const Program& program) {
+  if (program.pairs()) return kPairEdge;
+  return program.is_image() ? kImageEdge : kVectorEdge;
+}
+
+std::int64_t block_entries(const RunnerPlan& plan) {
+  const std::int64_t edge = tile_edge(plan.program);
+  if (!plan.program.is_image()) return edge;
+  const std::int64_t fitting = kBlockBytes / plan.bytes_per_entry() / 8 * 8;
+  return std::clamp<std::int64_t>(fitting, 8, plan.program.pairs() ? edge * edge : edge);
+}
+
+int output_channels(const Program& program, const Output& output) {
+  switch (output.kind) {
+    case Output::Kind::grams:
+      return program.groups();
+    case Output::Kind::emitted:
+      return program.planes(program.emit_shape(output.slot));
+    default:
+      return 1;
+  }
+}
+
+// Writes a tile's channel, or its mirror image, to the caller's array.
+template <typename T, typename From>
+void copy_out(const From* tile, std::int64_t edge, const TileGrid::Tile& t,
+              const OutputArray& array, std::int64_t channel, bool mirrored) {
+  T* const data = static_cast<T*>(array.data) + channel * array.channel;
+  if (!mirrored) {
+    for (std::int64_t r = 0; r < t.rows; ++r) {
+      T* const to = data + (t.i + r) * array.row + t.j * array.column;
+      const From* const from = tile + r * edge;
+      if (array.column == 1) {
+        for (std::int64_t c = 0; c < t.cols; ++c) to[c] = static_cast<T>(from[c]);
+      } else {
+        for (std::int64_t c = 0; c < t.cols; ++c) to[c * array.column] = static_cast<T>(from[c]);
+      }
+    }
+    return;
+  }
+  // In squares whose rows and columns both stay in the level-1 cache.
+  constexpr std::int64_t side = 16;
+  for (std::int64_t c0 = 0; c0 < t.cols; c0 += side) {
+    const std::int64_t c1 = std::min(t.cols, c0 + side);
+    for (std::int64_t r0 = 0; r0 < t.rows; r0 += side) {
+      const std::int64_t r1 = std::min(t.rows, r0 + side);
+      for (std::int64_t c = c0; c < c1; ++c) {
+        T* const to = data + (t.j + c) * array.row + t.i * array.column;
+        for (std::int64_t r = r0; r < r1; ++r)
+          to[r * array.column] = static_cast<T>(tile[r * edge + c]);
+      }
+    }
+  }
+}
+
+}  // namespace
+
+struct Evaluation::State {
+  const Program& program;
+  RunnerPlan plan;
+  Examples first;
+  std::unique_ptr<Examples> other;
+  ActivationDuals duals;
+  std::vector<Buffer<double>> diagonals;  // per output: channels x n
+  std::vector<Buffer<double>> means;      // per emit_mean: pixels x n
+  std::vector<int> mean_pixels;
+  std::unique_ptr<AnglePath<float>> single_angles;
+  std::unique_ptr<AnglePath<double>> double_angles;
+  double input_scale = 1.0;
+  std::int64_t edge;
+
+  State(const Program& p, ConstMatrixView<double> X1, ConstMatrixView<double> X2,
+        std::vector<Output> outputs)
+      : program(p), plan(p, std::move(outputs)), first(p, X1), edge(tile_edge(p)) {
+    if (X2.data) other = std::make_unique<Examples>(p, X2);
+    if (p.normalise_input()) {
+      const std::int64_t channels = X1.cols / p.input_shape().pixels();
+      input_scale = 1.0 / static_cast<double>(channels);
+    }
+  }
+  const Examples& second() const { return other ? *other : first; }
+  const Examples* second_or_null() const { return other.get(); }
+
+  bool asks() const {
+    for (const ProgramActivation& a : program.activations()) {
+      const bool plain = a.value && a.value->rectified_parameters() &&
+                         a.value->rectified_parameters()->order == 1;
+      if (!a.value || (!a.derivative && plan.tracks != Tracks::none && a.differentiable) ||
+          (program.uses_means() && !plain))
+        return true;
+    }
+    return false;
+  }
+
+  void products_of_pairs(const std::int32_t* i, const std::int32_t* j, std::int64_t count,
+                         Scratch& s, double* K) const;
+  void products_of_segment(std::int64_t i, std::int64_t j, std::int64_t count, Scratch& s,
+                           double* K) const;
+  void multiply_packed(const double* left, const double* right, std::int64_t count, double* K) const;
+  void alone(Examples& examples, ActivationService* service, const RunOptions& options,
+             bool wanted);
+  void vector_tile(const TileGrid::Tile& t, Scratch& s) const;
+  void segment_tile(const TileGrid::Tile& t, Scratch& s) const;
+  void pair_tile(const TileGrid::Tile& t, Scratch& s) const;
+  void prepare(Scratch& s) const;
+  void tile(const TileGrid::Tile& t, Scratch& s) const;
+  template <typename T>
+  void complete(const TileGrid::Tile& t, std::size_t output, std::vector<Buffer<T>>& out) const;
+  void choose_angles(bool single);
+  BlockSink sink(const Scratch& s) const;
+};
+
+// K[planes][count] from packed features [channels * pixels][count].
+void Evaluation::State::multiply_packed(const double* left, const double* right,
+                                        std::int64_t count, double* K) const {
+  const TileLoops& loops = tile_loops();
+  const std::int64_t pixels = program.input_shape().pixels(), channels = first.features / pixels;
+  const std::int64_t rights = program.pairs() ? pixels : 1;
+  for (std::int64_t l = 0; l < pixels; ++l) {
+    double* const k = K + l * rights * count;
+    std::fill_n(k, rights * count, 0.0);
+    for (std::int64_t c = 0; c < channels; ++c) {
+      const double* const a = left + (c * pixels + l) * count;
+      const double* const b = right + (c * pixels + (program.pairs() ? 0 : l)) * count;
+      loops.multiply_add(k, a, b, rights, count);
+    }
+  }
+  if (input_scale != 1.0) loops.affine(K, input_scale, 0.0, pixels * rights * count);
+}
+
+void Evaluation::State::products_of_pairs(const std::int32_t* i, const std::int32_t* j,
+                                          std::int64_t count, Scratch& s, double* K) const {
+  const Examples& right = second();
+  for (std::int64_t f = 0; f < first.features; ++f) {
+    const double* const from_left = first.columns.data() + f * first.n;
+    const double* const from_right = right.columns.data() + f * right.n;
+    for (std::int64_t e = 0; e < count; ++e) {
+      s.left[f * count + e] = from_left[i[e]];
+      s.right[f * count + e] = from_right[j[e]];
+    }
+  }
+  multiply_packed(s.left.data(), s.right.data(), count, K);
+}
+
+void Evaluation::State::products_of_segment(std::int64_t i, std::int64_t j, std::int64_t count,
+                                            Scratch& s, double* K) const {
+  const Examples& right = second();
+  for (std::int64_t f = 0; f < first.features; ++f) {
+    std::fill_n(s.left.data() + f * count, count, first.columns[f * first.n + i]);
+    std::copy_n(right.columns.data() + f * right.n + j, count, s.right.data() + f * count);
+  }
+  multiply_packed(s.left.data(), s.right.data(), count, K);
+}
+
+void Evaluation::State::prepare(Scratch& s) const {
+  if (s.runner) return;
+  const std::int64_t entries = block_entries(plan);
+  s.runner = std::make_unique<Runner>(plan, entries);
+  if (program.is_image()) {
+    s.left = Buffer<double>(first.features * entries);
+    s.right = Buffer<double>(first.features * entries);
+  } else {
+    s.products = Buffer<double>(edge * edge);
+  }
+  for (const Output& output : plan.outputs)
+    s.out.emplace_back(output_channels(program, output) * edge * edge);
+}
+
+BlockSink Evaluation::State::sink(const Scratch& s) const {
+  BlockSink sink;
+  for (const Buffer<double>& out : s.out) sink.base.push_back(out.data());
+  sink.channel_stride = edge * edge;
+  return sink;
+}
+
+// Computes a tile into s.out; the lower half of a diagonal tile is left to complete().
+void Evaluation::State::tile(const TileGrid::Tile& t, Scratch& s) const {
+  prepare(s);
+  if (program.pairs()) {
+    pair_tile(t, s);
+  } else if (program.is_image()) {
+    segment_tile(t, s);
+  } else {
+    vector_tile(t, s);
+  }
+}
+
+// Puts the values of pairs (i, i) in, and the lower half of a diagonal tile.
+template <typename T>
+void Evaluation::State::complete(const TileGrid::Tile& t, std::size_t output,
+                                 std::vector<Buffer<T>>& out) const {
+  if (other) return;
+  const int channels = output_channels(program, plan.outputs[output]);
+  const bool is_pairs = plan.outputs[output].kind == Output::Kind::emitted && program.pairs();
+  const int pixels = is_pairs ? program.emit_shape(plan.outputs[output].slot).pixels() : 0;
+  for (int c = 0; c < channels; ++c) {
+    T* const tile = out[output].data() + c * edge * edge;
+    const double* const diagonal = diagonals[output].data() + c * first.n;
+    for (std::int64_t r = 0; r < t.rows; ++r) {
+      const std::int64_t at = t.i + r - t.j;
+      if (at >= 0 && at < t.cols) tile[r * edge + at] = static_cast<T>(diagonal[t.i + r]);
+    }
+    if (!t.diagonal) continue;
+    // Seen from the other example, the pixel pair (l, k) is (k, l).
+    const int mirror = is_pairs ? c % pixels * pixels + c / pixels : c;
+    const T* const from = out[output].data() + mirror * edge * edge;
+    for (std::int64_t r = 0; r < t.rows; ++r)
+      for (std::int64_t b = 0; b < r; ++b) tile[r * edge + b] = from[b * edge + r];
+  }
+}
+
+// Programs of vectors that depend on the angle alone.
+void Evaluation::State::choose_angles(bool single) {
+  if (program.is_image() || plan.outputs.empty() || plan.outputs.size() > 2) return;
+  for (const Output& output : plan.outputs)
+    if (output.kind != Output::Kind::nngp && output.kind != Output::Kind::ntk) return;
+  std::int64_t example = -1;
+  double low = first.square[0], high = low;
+  for (const Examples* examples : {static_cast<const Examples*>(&first), second_or_null()}) {
+    for (std::int64_t i = 0; examples && i < examples->n; ++i) {
+      const double square = examples->square[i];
+      low = std::min(low, square);
+      high = std::max(high, square);
+      if (example < 0 && square > 0.0 && examples == &first) example = i;
+    }
+  }
+  if (example < 0) return;
+  const std::optional<int> degree = homogeneous_degree(program);
+  // Norms that differ by rounding of the inputs only.
+  const bool equal = low > 0.0 && high - low <= low * (single ? 2e-6 : 1e-14);
+  if (!degree && !equal) return;
+  const double square = first.square[example] * input_scale;
+  const std::optional<AngleTable> table =
+      angle_table(program, plan.outputs, square, example, first.tables, duals, degree.value_or(0));
+  if (!table) return;
+  const ConstMatrixView<double> left = first.rows;
+  const ConstMatrixView<double> right = other ? other->rows : ConstMatrixView<double>{};
+  const double unit = std::pow(input_scale, degree.value_or(0));
+  if (single) {
+    single_angles = std::make_unique<AnglePath<float>>(*table, left, right, unit, !degree);
+  } else {
+    double_angles = std::make_unique<AnglePath<double>>(*table, left, right, unit, !degree);
+  }
+  first.tables.at.clear();
+  if (other) other->tables.at.clear();
+  first.rows = {};
+  if (other) other->rows = {};
+}
+
+void Evaluation::State::alone(Examples& examples, ActivationService* service,
+                              const RunOptions& options, bool wanted) {
+  const std::int64_t n = examples.n;
+  const bool asking = asks();
+  std::int64_t entries = asking ? std::clamp<std::int64_t>(kAloneBytes / plan.bytes_per_entry() / 8,
+                                                           1, std::max<std::int64_t>(1, n / 8)) *
+                                      8
+                                : std::max<std::int64_t>(8, block_entries(plan));
+  entries = std::min(entries, round_up(n, 8));
+  std::vector<double*> mean_rows;
+  for (const Buffer<double>& mean : means) mean_rows.push_back(wanted ? mean.data() : nullptr);
+  std::vector<std::unique_ptr<Runner>> runners(asking ? 1 : resolve_threads(options.threads));
+  std::vector<Buffer<double>> packed(runners.size());
+  const auto body = [&](std::int64_t tile, int thread) {
+    if (!runners[thread]) {
+      runners[thread] = std::make_unique<Runner>(plan, entries);
+      if (program.is_image()) packed[thread] = Buffer<double>(examples.features * entries);
+      // Outputs of the second examples are not wanted by anyone.
+    }
+    Runner& runner = *runners[thread];
+    const std::int64_t begin = tile * entries, count = std::min(entries, n - begin);
+    if (program.is_image()) {
+      double* const x = packed[thread].data();
+      for (std::int64_t f = 0; f < examples.features; ++f)
+        std::copy_n(examples.columns.data() + f * n + begin, count, x + f * count);
+      multiply_packed(x, x, count, runner.input());
+    } else {
+      for (std::int64_t e = 0; e < count; ++e)
+        runner.input()[e] = input_scale * examples.square[begin + e];
+    }
+    BlockSink sink;
+    for (const Buffer<double>& diagonal : diagonals)
+      sink.base.push_back(wanted ? diagonal.data() + begin : nullptr);
+    sink.channel_stride = n;
+    sink.real = wanted ? count : 0;
+    runner.run_alone(begin, count, examples.tables, service, mean_rows, sink);
+  };
+  const std::int64_t tiles = ceil_div(n, entries);
+  if (asking) {
+    for (std::int64_t tile = 0; tile < tiles; ++tile) {
+      body(tile, 0);
+      if (options.poll && options.poll(0, 1)) throw Interrupted();
+    }
+  } else {
+    RunOptions quiet = options;
+    quiet.poll = [&](std::int64_t, std::int64_t) { return options.poll && options.poll(0, 1); };
+    parallel_tiles(tiles, quiet, body);
+  }
+  examples.tables.find_zeros(program);
+}
+
+void Evaluation::State::vector_tile(const TileGrid::Tile& t, Scratch& s) const {
+  const Examples& right = second();
+  gemm_nt<double>(t.rows, t.cols, first.features, input_scale, first.rows.row(t.i),
+                  first.rows.stride, right.rows.row(t.j), right.rows.stride, 0.0,
+                  s.products.data(), edge);
+  BlockSink to = sink(s);
+  const std::vector<double*> base = to.base;
+  for (std::int64_t r = 0; r < t.rows; ++r) {
+    const std::int64_t i = t.i + r, begin = t.diagonal ? r : 0, count = t.cols - begin;
+    double* const k = s.runner->input();
+    std::copy_n(s.products.data() + r * edge + begin, count, k);
+    const double size = std::sqrt(first.square[i]) * kNearCosine * input_scale;
+    for (std::int64_t c = 0; c < count; ++c) {
+      const double other_square = right.square[t.j + begin + c];
+      if (k[c] * k[c] <= size * size * other_square) continue;
+      if (first.square[i] > 0.0 && other_square > 0.0)
+        k[c] = input_scale * near_product(first.rows.row(i), right.rows.row(t.j + begin + c),
+                                          first.features, first.square[i], other_square,
+                                          k[c] > 0.0);
+    }
+    PairBlock block;
+    block.count = count;
+    block.segment = true;
+    block.i0 = i;
+    block.j0 = t.j + begin;
+    for (std::size_t o = 0; o < base.size(); ++o) to.base[o] = base[o] + r * edge + begin;
+    to.real = count;
+    s.runner->run_pairs(block, first.tables, right.tables, duals, to);
+  }
+}
+
+void Evaluation::State::segment_tile(const TileGrid::Tile& t, Scratch& s) const {
+  const std::int64_t entries = block_entries(plan);
+  BlockSink to = sink(s);
+  const std::vector<double*> base = to.base;
+  for (std::int64_t r = 0; r < t.rows; ++r) {
+    for (std::int64_t begin = t.diagonal ? r : 0; begin < t.cols; begin += entries) {
+      PairBlock block;
+      block.count = std::min(entries, t.cols - begin);
+      block.segment = true;
+      block.i0 = t.i + r;
+      block.j0 = t.j + begin;
+      products_of_segment(block.i0, block.j0, block.count, s, s.runner->input());
+      for (std::size_t o = 0; o < base.size(); ++o) to.base[o] = base[o] + r * edge + begin;
+      to.real = block.count;
+      s.runner->run_pairs(block, first.tables, second().tables, duals, to);
+    }
+  }
+}
+
+void Evaluation::State::pair_tile(const TileGrid::Tile& t, Scratch& s) const {
+  s.i.clear();
+  s.j.clear();
+  s.place.clear();
+  for (std::int64_t r = 0; r < t.rows; ++r) {
+    for (std::int64_t c = t.diagonal ? r : 0; c < t.cols; ++c) {
+      s.i.push_back(static_cast<std::int32_t>(t.i + r));
+      s.j.push_back(static_cast<std::int32_t>(t.j + c));
+      s.place.push_back(r * edge + c);
+    }
+  }
+  const std::int64_t real = static_cast<std::int64_t>(s.i.size());
+  while (s.i.size() % 8) {  // whole vectors: the last pair again
+    s.i.push_back(s.i.back());
+    s.j.push_back(s.j.back());
+  }
+  const std::int64_t entries = block_entries(plan), all = static_cast<std::int64_t>(s.i.size());
+  BlockSink to = sink(s);
+  for (std::int64_t begin = 0; begin < all; begin += entries) {
+    PairBlock block;
+    block.count = std::min(entries, all - begin);
+    block.i = s.i.data() + begin;
+    block.j = s.j.data() + begin;
+    products_of_pairs(block.i, block.j, block.count, s, s.runner->input());
+    to.place = s.place.data() + begin;
+    to.real = std::min(block.count, real - begin);
+    s.runner->run_pairs(block, first.tables, second().tables, duals, to);
+    interruption_point();
+  }
+}
+
+Evaluation::Evaluation(const Program& program, ConstMatrixView<double> X1,
+                       ConstMatrixView<double> X2, std::vector<Output> outputs,
+                       ActivationService* service, const RunOptions& options,
+                       Precision precision) {
+  program.require_complete();
+  const std::int64_t pixels = program.input_shape().pixels();
+  require(X1.rows > 0 && X1.cols > 0 && X1.cols % pixels == 0,
+          "X: the number of features is not a multiple of the pixels");
+  require(!X2.data || X2.cols == X1.cols, "X2: number of features differs from that of X");
+  for (const Output& output : outputs)
+    require(output.kind != Output::Kind::emitted ||
+                (output.slot >= 0 && output.slot < program.emits()),
+            "outputs: no such emit");
+  require(!std::any_of(outputs.begin(), outputs.end(),
+                       [](const Output& o) { return o.kind == Output::Kind::grams; }) ||
+              program.groups() > 0,
+          "outputs: a program without affine() has no grams");
+  state_ = std::make_unique<State>(program, X1, X2, std::move(outputs));
+  State& s = *state_;
+  for (const Output& output : s.plan.outputs)
+    s.diagonals.emplace_back(output_channels(program, output) * X1.rows);
+  for (const Instruction& in : program.instructions()) {
+    if (in.op != Opcode::emit_mean) continue;
+    s.means.emplace_back(in.before.pixels() * X1.rows);
+    s.mean_pixels.push_back(in.before.pixels());
+  }
+  s.alone(s.first, service, options, true);
+  if (s.other) s.alone(*s.other, service, options, false);
+
+  s.duals.value.resize(program.activations().size());
+  s.duals.derivative.resize(program.activations().size());
+  bool tracked = false;
+  for (std::size_t k = 0; k < program.instructions().size(); ++k) {
+    const Instruction& in = program.instructions()[k];
+    if (in.op == Opcode::affine && (in.z != 0.0 || in.w != 0.0))
+      tracked = s.plan.tracks != Tracks::none;
+    if (in.op != Opcode::activation) continue;
+    const ProgramActivation& a = program.activations()[in.index];
+    const Buffer<double>& left = s.first.tables.at[k].first;
+    const Buffer<double>& right = s.second().tables.at[k].first;
+    const auto ask = [&](int derivative) {
+      return service->dual(in.index, derivative, left.data(), left.size(), right.data(),
+                           right.size());
+    };
+    if (!a.value) s.duals.value[in.index] = ask(0);
+    if (!a.derivative && tracked && a.differentiable) s.duals.derivative[in.index] = ask(1);
+  }
+  if (precision != Precision::general) s.choose_angles(precision == Precision::single);
+}
+
+Evaluation::~Evaluation() = default;
+
+bool Evaluation::symmetric() const { return !state_->other; }
+std::int64_t Evaluation::rows() const { return state_->first.n; }
+std::int64_t Evaluation::cols() const { return state_->second().n; }
+int Evaluation::channels(std::size_t output) const {
+  return output_channels(state_->program, state_->plan.outputs[output]);
+}
+const double* Evaluation::diagonal(std::size_t output) const {
+  return state_->diagonals[output].data();
+}
+const double* Evaluation::mean(int slot, int* pixels) const {
+  *pixels = state_->mean_pixels[slot];
+  return state_->means[slot].data();
+}
+
+void Evaluation::block(std::int64_t i, std::int64_t rows, std::int64_t j, std::int64_t cols,
+                       const std::vector<OutputArray>& arrays, const RunOptions& options) const {
+  const State& s = *state_;
+  require(i >= 0 && rows >= 0 && i + rows <= this->rows() && j >= 0 && cols >= 0 &&
+              j + cols <= this->cols(),
+          "block: rows or columns out of range");
+  require(arrays.size() == s.plan.outputs.size(), "block: one array per output is needed");
+  const bool triangle = symmetric() && i == j && rows == cols;
+  const auto copy = [&](const auto& out, const TileGrid::Tile& local) {
+    for (std::size_t o = 0; o < arrays.size(); ++o) {
+      const bool is_pairs = s.plan.outputs[o].kind == Output::Kind::emitted && s.program.pairs();
+      const int pixels = is_pairs ? s.program.emit_shape(s.plan.outputs[o].slot).pixels() : 0;
+      for (int c = 0; c < channels(o); ++c) {
+        const auto* const tile = out[o].data() + c * s.edge * s.edge;
+        const int mirror = is_pairs ? c % pixels * pixels + c / pixels : c;
+        for (const bool mirrored : {false, true}) {
+          if (mirrored && (!triangle || local.diagonal)) continue;
+          if (arrays[o].single) {
+            copy_out<float>(tile, s.edge, local, arrays[o], mirrored ? mirror : c, mirrored);
+          } else {
+            copy_out<double>(tile, s.edge, local, arrays[o], mirrored ? mirror : c, mirrored);
+          }
+        }
+      }
+    }
+  };
+  const TileGrid grid{rows, cols, triangle, s.edge};
+  const int threads = resolve_threads(options.threads);
+  const auto run = [&](auto& scratch, const auto& compute) {
+    parallel_tiles(grid.count(), options, [&](std::int64_t index, int thread) {
+      const TileGrid::Tile local = grid.tile(index);
+      TileGrid::Tile t = local;
+      t.i += i;
+      t.j += j;
+      compute(t, scratch[thread]);
+      for (std::size_t o = 0; o < arrays.size(); ++o) s.complete(t, o, scratch[thread].out);
+      copy(scratch[thread].out, local);
+    });
+  };
+  if (s.single_angles) {
+    std::vector<AngleScratch<float>> scratch(threads);
+    run(scratch, [&](const auto& t, auto& mine) { s.single_angles->tile(t, s.edge, mine); });
+  } else if (s.double_angles) {
+    std::vector<AngleScratch<double>> scratch(threads);
+    run(scratch, [&](const auto& t, auto& mine) { s.double_angles->tile(t, s.edge, mine); });
+  } else {
+    std::vector<Scratch> scratch(threads);
+    run(scratch, [&](const auto& t, auto& mine) { s.tile(t, mine); });
+  }
+}
+
+void Evaluation::product(std::size_t output, ConstMatrixView<double> V, MatrixView<double> out,
+                         const RunOptions& options) const {
+  const State& s = *state_;
+  require(output < s.plan.outputs.size() && channels(output) == 1,
+          "output: one value per pair is needed");
+  require(V.rows == cols() && out.rows == rows() && out.cols == V.cols, "V, out: wrong shapes");
+  const int threads = resolve_threads(options.threads);
+  const auto run = [&](auto& scratch, const auto& compute) {
+    using T = std::remove_reference_t<decltype(scratch[0].out[0][0])>;
+    tile_product<T>(rows(), symmetric(), s.edge, V, out, options,
+                    [&](const TileGrid::Tile& t, int thread) -> const T* {
+                      compute(t, scratch[thread]);
+                      s.complete(t, output, scratch[thread].out);
+                      return scratch[thread].out[output].data();
+                    });
+  };
+  if (s.single_angles) {
+    std::vector<AngleScratch<float>> scratch(threads);
+    run(scratch, [&](const auto& t, auto& mine) { s.single_angles->tile(t, s.edge, mine); });
+  } else if (s.double_angles) {
+    std::vector<AngleScratch<double>> scratch(threads);
+    run(scratch, [&](const auto& t, auto& mine) { s.double_angles->tile(t, s.edge, mine); });
+  } else {
+    std::vector<Scratch> scratch(threads);
+    run(scratch, [&](const auto& t, auto& mine) { s.tile(t, mine); });
+  }
+}
+
+bool Evaluation::by_angles() const { return state_->single_angles || state_->double_angles; }
+
+std::int64_t SideTables::bytes() const {
+  std::int64_t total = 0;
+  for (const Entry& entry : at)
+    total += entry.first.size() + entry.second.size() + entry.third.size();
+  return total * static_cast<std::int64_t>(sizeof(double));
+}
+
+EvaluationMemory Evaluation::memory(const Program& program, std::int64_t features, std::int64_t n,
+                                    std::int64_t n2, const std::vector<Output>& outputs,
+                                    int threads) {
+  const RunnerPlan plan(program, outputs);
+  const auto item = static_cast<std::int64_t>(sizeof(double));
+  std::int64_t per_example = program.is_image() ? features : 1;
+  for (const Instruction& in : program.instructions()) {
+    const int pixels = in.before.pixels();
+    if (in.op == Opcode::activation) per_example += 3 * pixels;
+    if (in.op == Opcode::normalise) per_example += pixels;
+    if (in.means) per_example += 2 * pixels;
+    if (in.op == Opcode::emit_mean) per_example += pixels;
+  }
+  const std::int64_t edge = tile_edge(program), entries = block_entries(plan);
+  std::int64_t channels = 0;
+  for (const Output& output : outputs) channels += output_channels(program, output);
+  EvaluationMemory memory;
+  memory.examples = item * (per_example * (n + n2) + channels * n);
+  std::int64_t tile = channels * edge * edge;
+  tile += program.is_image() ? 2 * features * entries : edge * edge;
+  memory.scratch = resolve_threads(threads) * (item * tile + entries * plan.bytes_per_entry());
+  memory.scratch = std::max(memory.scratch,
+                            std::min(kAloneBytes, round_up(n, 8) * plan.bytes_per_entry()));
+  return memory;
+}
+
+}  // namespace lazygram
