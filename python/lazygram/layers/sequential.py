@@ -88,7 +88,7 @@ class Sequential(Kernel, Layer):
             )
         return compile_chain(self._layers, program, value, parameterisation, ".layers")[-1]
 
-    def _compiled(self, shape: tuple[int, ...]) -> tuple[Program, list[Value]]:
+    def _chain(self, shape: tuple[int, ...]) -> tuple[Program, list[Value]]:
         """Program for examples of a shape, and the values before, between and after the layers."""
         width, *pixels = shape
         image = tuple(pixels) or None
@@ -105,7 +105,7 @@ class Sequential(Kernel, Layer):
         ValueError
             The layers do not fit together or do not fit the shape; the message gives the layer's place.
         """
-        program, values = self._compiled(shape)
+        program, values = self._chain(shape)
         if values[-1].image is not None:
             raise ImpossibleNetwork(
                 f"the output still has {' x '.join(map(str, values[-1].image))} pixels; "
@@ -127,7 +127,7 @@ class Sequential(Kernel, Layer):
         str
             One line per layer; "width" is a number of channels that tends to infinity.
         """
-        _, values = self._compiled(tuple(shape))
+        _, values = self._chain(tuple(shape))
         rows = [("", "layer", "output"), ("", "input", values[0].text)]
         for k, (layer, value) in enumerate(zip(self._layers, values[1:], strict=True)):
             head, *rest = layer.tree()
