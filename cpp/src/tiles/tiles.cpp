@@ -4,7 +4,9 @@
 #include <algorithm>
 #include <cmath>
 #include <string>
+#include <type_traits>
 
+#include "gram/arccosine.hpp"
 #include "lazygram/blas.hpp"
 #include "lazygram/error.hpp"
 #include "lazygram/gram.hpp"
@@ -60,34 +62,40 @@ int output_channels(const Program& program, const Output& output) {
 }
 
 // Writes a tile's channel, or its mirror image, to the caller's array.
+template <typename T>
+void copy_tile(const T* tile, std::int64_t edge, const TileGrid::Tile& t, const OutputArray& array,
+               std::int64_t channel, bool mirrored) {
+  T* const data = static_cast<T*>(array.data) + channel * array.channel +
+                  (mirrored ? t.j * array.row + t.i * array.column
+                            : t.i * array.row + t.j * array.column);
+  // Steps in the array along the tile's rows and columns.
+  const std::int64_t down = mirrored ? array.column : array.row;
+  const std::int64_t across = mirrored ? array.row : array.column;
+  if (across == 1) {
+    for (std::int64_t r = 0; r < t.rows; ++r)
+      std::copy_n(tile + r * edge, t.cols, data + r * down);
+  } else if (down == 1) {
+    arccosine_kernels<T>().transpose(tile, edge, t.rows, t.cols, data, across);
+  } else {
+    for (std::int64_t r = 0; r < t.rows; ++r)
+      for (std::int64_t c = 0; c < t.cols; ++c) data[r * down + c * across] = tile[r * edge + c];
+  }
+}
+
 template <typename T, typename From>
 void copy_out(const From* tile, std::int64_t edge, const TileGrid::Tile& t,
-              const OutputArray& array, std::int64_t channel, bool mirrored) {
-  T* const data = static_cast<T*>(array.data) + channel * array.channel;
-  if (!mirrored) {
-    for (std::int64_t r = 0; r < t.rows; ++r) {
-      T* const to = data + (t.i + r) * array.row + t.j * array.column;
-      const From* const from = tile + r * edge;
-      if (array.column == 1) {
-        for (std::int64_t c = 0; c < t.cols; ++c) to[c] = static_cast<T>(from[c]);
-      } else {
-        for (std::int64_t c = 0; c < t.cols; ++c) to[c * array.column] = static_cast<T>(from[c]);
-      }
-    }
-    return;
-  }
-  // In squares whose rows and columns both stay in the level-1 cache.
-  constexpr std::int64_t side = 16;
-  for (std::int64_t c0 = 0; c0 < t.cols; c0 += side) {
-    const std::int64_t c1 = std::min(t.cols, c0 + side);
-    for (std::int64_t r0 = 0; r0 < t.rows; r0 += side) {
-      const std::int64_t r1 = std::min(t.rows, r0 + side);
-      for (std::int64_t c = c0; c < c1; ++c) {
-        T* const to = data + (t.j + c) * array.row + t.i * array.column;
-        for (std::int64_t r = r0; r < r1; ++r)
-          to[r * array.column] = static_cast<T>(tile[r * edge + c]);
-      }
-    }
+              const OutputArray& array, std::int64_t channel, bool both, std::int64_t mirror) {
+  if constexpr (std::is_same_v<T, From>) {
+    copy_tile<T>(tile, edge, t, array, channel, false);
+    if (both) copy_tile<T>(tile, edge, t, array, mirror, true);
+  } else {
+    thread_local std::vector<T> rounded;
+    rounded.resize(edge * edge);
+    for (std::int64_t r = 0; r < t.rows; ++r)
+      for (std::int64_t c = 0; c < t.cols; ++c)
+        rounded[r * edge + c] = static_cast<T>(tile[r * edge + c]);
+    copy_tile<T>(rounded.data(), edge, t, array, channel, false);
+    if (both) copy_tile<T>(rounded.data(), edge, t, array, mirror, true);
   }
 }
 
@@ -498,13 +506,11 @@ void Evaluation::block(std::int64_t i, std::int64_t rows, std::int64_t j, std::i
       for (int c = 0; c < channels(o); ++c) {
         const auto* const tile = out[o].data() + c * s.edge * s.edge;
         const int mirror = is_pairs ? c % pixels * pixels + c / pixels : c;
-        for (const bool mirrored : {false, true}) {
-          if (mirrored && (!triangle || local.diagonal)) continue;
-          if (arrays[o].single) {
-            copy_out<float>(tile, s.edge, local, arrays[o], mirrored ? mirror : c, mirrored);
-          } else {
-            copy_out<double>(tile, s.edge, local, arrays[o], mirrored ? mirror : c, mirrored);
-          }
+        const bool both = triangle && !local.diagonal;
+        if (arrays[o].single) {
+          copy_out<float>(tile, s.edge, local, arrays[o], c, both, mirror);
+        } else {
+          copy_out<double>(tile, s.edge, local, arrays[o], c, both, mirror);
         }
       }
     }
