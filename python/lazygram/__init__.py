@@ -19,15 +19,21 @@ from lazygram.training import (
 )
 
 if TYPE_CHECKING:
+    from lazygram.architectures import ConvResNet, FullyConnected, ResNet
     from lazygram.duals import AccuracyWarning, dual
+    from lazygram.layers import Sequential
 
 __all__ = [
     "AccuracyWarning",
+    "ConvResNet",
+    "FullyConnected",
     "LogisticLoss",
     "Loss",
     "PackedPatterns",
     "QuadraticLoss",
+    "ResNet",
     "Run",
+    "Sequential",
     "StepState",
     "TrainingFailed",
     "TrainingInterrupted",
@@ -46,10 +52,20 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> Any:
-    # Needs scipy.special, which the rest of the package does without: imported at first use.
-    if name in ("AccuracyWarning", "dual"):
-        from lazygram import duals
+# Need scipy.special, which the rest of the package does without: imported at first use.
+_LATE = {
+    "AccuracyWarning": "lazygram.duals",
+    "ConvResNet": "lazygram.architectures",
+    "FullyConnected": "lazygram.architectures",
+    "ResNet": "lazygram.architectures",
+    "Sequential": "lazygram.layers",
+    "dual": "lazygram.duals",
+}
 
-        return getattr(duals, name)
+
+def __getattr__(name: str) -> Any:
+    if name in _LATE:
+        from importlib import import_module
+
+        return getattr(import_module(_LATE[name]), name)
     raise AttributeError(f"module 'lazygram' has no attribute {name!r}")
