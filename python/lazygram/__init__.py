@@ -8,6 +8,8 @@ from lazygram.gram import TwoLayerKernels, gram_finite, gram_infinite, two_layer
 from lazygram.networks.two_layer import TwoLayerReLU
 from lazygram.patterns import PackedPatterns, activation_patterns, coactivation_counts
 from lazygram.training import (
+    CrossEntropyLoss,
+    DerivativeLoss,
     ExponentialLoss,
     HingeLoss,
     LogisticLoss,
@@ -18,12 +20,14 @@ from lazygram.training import (
     StepState,
     TrainingFailed,
     TrainingInterrupted,
+    check_loss,
     train,
 )
-from lazygram.training.losses import CrossEntropyLoss, DerivativeLoss, check_loss
 
 if TYPE_CHECKING:
+    from lazygram.architectures import ConvResNet, FullyConnected, ResNet
     from lazygram.duals import AccuracyWarning, dual
+    from lazygram.layers import Sequential
     from lazygram.networks import (
         ConvResidualNetwork,
         DeepNetwork,
@@ -35,20 +39,24 @@ if TYPE_CHECKING:
 
 __all__ = [
     "AccuracyWarning",
+    "ConvResNet",
     "ConvResidualNetwork",
     "CrossEntropyLoss",
     "DeepNetwork",
     "DeepReLUNetwork",
     "DerivativeLoss",
     "ExponentialLoss",
+    "FullyConnected",
     "FullyConnectedNetwork",
     "HingeLoss",
     "LogisticLoss",
     "Loss",
     "PackedPatterns",
     "QuadraticLoss",
+    "ResNet",
     "ResidualNetwork",
     "Run",
+    "Sequential",
     "SparseNetwork",
     "SquaredHingeLoss",
     "StepState",
@@ -69,25 +77,26 @@ __all__ = [
     "two_layer_kernels",
 ]
 
-
-_DEEP = (
-    "ConvResidualNetwork",
-    "DeepNetwork",
-    "DeepReLUNetwork",
-    "FullyConnectedNetwork",
-    "ResidualNetwork",
-    "SparseNetwork",
-)
+# Need scipy.special, which the rest of the package does without: imported at first use.
+_LATE = {
+    "AccuracyWarning": "lazygram.duals",
+    "ConvResNet": "lazygram.architectures",
+    "ConvResidualNetwork": "lazygram.networks",
+    "DeepNetwork": "lazygram.networks",
+    "DeepReLUNetwork": "lazygram.networks",
+    "FullyConnected": "lazygram.architectures",
+    "FullyConnectedNetwork": "lazygram.networks",
+    "ResNet": "lazygram.architectures",
+    "ResidualNetwork": "lazygram.networks",
+    "Sequential": "lazygram.layers",
+    "SparseNetwork": "lazygram.networks",
+    "dual": "lazygram.duals",
+}
 
 
 def __getattr__(name: str) -> Any:
-    # Needs scipy.special, which the rest of the package does without: imported at first use.
-    if name in ("AccuracyWarning", "dual"):
-        from lazygram import duals
+    if name in _LATE:
+        from importlib import import_module
 
-        return getattr(duals, name)
-    if name in _DEEP:
-        from lazygram import networks
-
-        return getattr(networks, name)
+        return getattr(import_module(_LATE[name]), name)
     raise AttributeError(f"module 'lazygram' has no attribute {name!r}")

@@ -21,7 +21,7 @@ from lazygram.arrays import check_positive_float
 from lazygram.expectations.hermite import single_coefficient
 from lazygram.expectations.pairs import features_of, mean_value
 
-__all__ = ["Activation", "custom", "get_activation", "registry"]
+__all__ = ["Activation", "custom", "get_activation", "registry", "text_of"]
 
 Function = Callable[[Any], Any]
 Smoothed = Callable[[Any, Any], Any]
@@ -664,3 +664,9 @@ def get_activation(activation: str | Activation | Function) -> Activation:
     raise TypeError(
         f"activation: a name, an Activation or a callable is needed, got {type(activation).__name__}"
     )
+
+
+def text_of(activation: Activation) -> str:
+    """Name in quotes for what the registry makes of a name alone, else with the parameters."""
+    name = activation.name
+    return repr(name) if _made.get(name) is activation else repr(activation)

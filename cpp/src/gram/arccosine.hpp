@@ -23,6 +23,10 @@ struct ArccosineKernels {
                     T* out, std::int64_t out_stride);
 };
 
+// Those of the level in use.
+template <typename T>
+const ArccosineKernels<T>& arccosine_kernels();
+
 namespace baseline {
 extern const ArccosineKernels<float> arccosine_float;
 extern const ArccosineKernels<double> arccosine_double;

@@ -16,9 +16,11 @@ inline double root(double x) { return __builtin_sqrt(x); }
 
 #include "gram/asin_tail.inl"
 
-template <typename T>
-inline T asin_tail(T t) {
-  return asin_tail(t, [](T a, T b, T c) { return a * b + c; });
+inline float asin_tail(float t) {
+  return asin_tail_float(t, [](float a, float b, float c) { return a * b + c; });
+}
+inline double asin_tail(double t) {
+  return asin_tail_double(t, [](double a, double b, double c) { return a * b + c; });
 }
 
 // kind: 0 first only, 1 first and second, 2 their sum and second.

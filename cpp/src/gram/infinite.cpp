@@ -13,19 +13,6 @@
 #include "lazygram/isa.hpp"
 
 namespace lazygram {
-namespace {
-
-constexpr std::int64_t kEdge =
-    512;  // of a tile of cosines: large enough for the product to run at full speed
-// Rows worked on at a time: their kernel values stay in the level-1 cache until they are written,
-// both ways, as whole cache lines.
-constexpr std::int64_t kBand = 16;
-// Rows of a product on the diagonal: little is computed twice.
-constexpr std::int64_t kDiagonalBlock = 128;
-constexpr double kOverTwoPi = 0.15915494309189533577;
-
-template <typename T>
-const ArccosineKernels<T>& arccosine_kernels();
 
 template <>
 const ArccosineKernels<float>& arccosine_kernels<float>() {
@@ -50,6 +37,17 @@ const ArccosineKernels<double>& arccosine_kernels<double>() {
   };
   return *table.pick();
 }
+
+namespace {
+
+constexpr std::int64_t kEdge =
+    512;  // of a tile of cosines: large enough for the product to run at full speed
+// Rows worked on at a time: their kernel values stay in the level-1 cache until they are written,
+// both ways, as whole cache lines.
+constexpr std::int64_t kBand = 16;
+// Rows of a product on the diagonal: little is computed twice.
+constexpr std::int64_t kDiagonalBlock = 128;
+constexpr double kOverTwoPi = 0.15915494309189533577;
 
 // One entry from the unit vectors themselves: th = 2 atan2(|x - y|, |x + y|), Kahan's formula.
 template <typename T>

@@ -6,6 +6,11 @@
 // loops are bound by the level-2 cache.
 
 #include <cstdint>
+#include <type_traits>
+
+#if defined(__AVX2__)
+#include <immintrin.h>
+#endif
 
 #include "tiles/loops.hpp"
 
@@ -26,102 +31,126 @@ inline float madd(float a, float b, float c) {
   return a * b + c;
 #endif
 }
-inline double root(double x) { return __builtin_sqrt(x); }
-inline float root(float x) { return __builtin_sqrtf(x); }
-// As an object, for asin_tail.
-constexpr auto fused = [](auto a, auto b, auto c) { return madd(a, b, c); };
 
 #include "gram/asin_tail.inl"
+#include "tiles/vectors.inl"
+
+inline FloatVector asin_tail(FloatVector t) {
+  return asin_tail_float(
+      t, [](FloatVector a, FloatVector b, FloatVector c) { return madd(a, b, c); });
+}
+inline DoubleVector asin_tail(DoubleVector t) {
+  return asin_tail_double(
+      t, [](DoubleVector a, DoubleVector b, DoubleVector c) { return madd(a, b, c); });
+}
+
+// For cos t = sign (1 - rest), 0 <= rest <= 1: pi/2 - |t - pi/2|, that is asin |cos t|.
+template <typename V>
+inline V asin_of(V size, V rest) {
+  const V half = rest * V(V{} + 0.5f), chord = root(half), square = size * size;
+  const auto big = size > V(V{} + 0.5f);
+  const V t = big ? half : square;
+  const V x = big ? chord : size;
+  const V small = madd(x, t * asin_tail(t), x);
+  using T = decltype(V{}[0] + 0);
+  return big ? madd(V{} - T(2), small, V{} + T(1.5707963267948966192)) : small;
+}
 
 // 1 - |rho| below this counts as 0: r and the two deviations are each rounded, so a repeated
 // example has about this. An angle of 4e-8 is lost, which is what a rounded r leaves open anyway.
 constexpr double kParallel = 1.5e-15;
 
-template <int tracks>
-void rectified_tracks(const RectifiedPlan& plan_, const Deviations& d, double* K,
+template <int tracks, bool one_left>
+void rectified_tracks(const RectifiedPlan& plan, const Deviations& d, double* K,
                       double* const* theta, int any_tracks, std::int64_t rows,
                       std::int64_t entries) {
-  constexpr double half_pi = 1.5707963267948966192;
-  const RectifiedPlan plan = plan_;
-  const int others = tracks < 2 ? 0 : any_tracks - 1;
+  using V = DoubleVector;
+  const V sine_factor = V{} + plan.sine, cosine_factor = V{} + plan.cosine;
+  const V angle_factor = V{} + plan.angle, constant = V{} + plan.constant;
+  const V half_pi = V{} + 1.5707963267948966192, one = V{} + 1.0, zero = V{};
+  const auto pair = [&](V r, V left, V left_inverse, V right, V right_inverse, V& factor) {
+    const V rho = r * left_inverse * right_inverse;
+    const auto negative = rho < zero;
+    V rest = one - (negative ? -rho : rho);  // 1 - |rho|
+    rest = rest < kParallel + zero ? zero : rest;
+    const V size = one - rest, asin_size = asin_of(size, rest);
+    const V angle = half_pi + (negative ? -asin_size : asin_size);  // pi - t
+    const V c = negative ? -size : size;
+    const V sine = root(rest * (one + size));
+    factor = madd(angle_factor, angle, constant);
+    return left * right * madd(sine_factor, madd(c, angle, sine), cosine_factor * c);
+  };
   for (std::int64_t o = 0; o < rows; ++o) {
-    const double* __restrict left = d.left + o * d.left_step;
-    const double* __restrict left_inverse = d.left_inverse + o * d.left_step;
-    const double* __restrict right = d.right + o * entries;
-    const double* __restrict right_inverse = d.right_inverse + o * entries;
-    double* __restrict k = K + o * entries;
-    double* __restrict first = tracks ? theta[0] + o * entries : nullptr;
-    constexpr int block = 64;
-    for (std::int64_t begin = 0; begin < entries; begin += block) {
-      const std::int64_t end = begin + block < entries ? begin + block : entries;
-      alignas(64) double derivative[block];
-      for (std::int64_t e = begin; e < end; ++e) {
-        const double rho = k[e] * left_inverse[e] * right_inverse[e];
-        double complement_size = 1.0 - (rho < 0 ? -rho : rho);
-        complement_size = complement_size < kParallel ? 0.0 : complement_size;  // 1 - |rho|
-        const double a = 1.0 - complement_size;
-        const bool big = a > 0.5;
-        const double half = 0.5 * complement_size;
-        const double chord = root(half);
-        const double t = big ? half : a * a;
-        const double x = big ? chord : a;
-        const double small = madd(x, t * asin_tail(t, fused), x);
-        const double asin_size = big ? madd(-2.0, small, half_pi) : small;
-        const double angle = half_pi + (rho < 0 ? -asin_size : asin_size);  // pi - t
-        const double c = rho < 0 ? -a : a;
-        const double sine = root(complement_size * (1.0 + a));
-        const double size = left[e] * right[e];
-        k[e] = size * madd(plan.sine, madd(c, angle, sine), plan.cosine * c);
-        if constexpr (tracks > 0) {
-          const double factor = madd(plan.angle, angle, plan.constant);
-          first[e] *= factor;
-          if constexpr (tracks > 1) derivative[e - begin] = factor;
-        }
+    const double* const left = d.left + o * d.left_step;
+    const double* const left_inverse = d.left_inverse + o * d.left_step;
+    const double* const right = d.right + o * d.right_step;
+    const double* const right_inverse = d.right_inverse + o * d.right_step;
+    const V one_root = zero + *left, one_inverse = zero + *left_inverse;
+    double* const k = K + o * entries;
+    std::int64_t e = 0;
+    V factor;
+    for (; e + kLanes<double> <= entries; e += kLanes<double>) {
+      store(k + e, pair(load(k + e), one_left ? one_root : load(left + e),
+                        one_left ? one_inverse : load(left_inverse + e), load(right + e),
+                        load(right_inverse + e), factor));
+      for (int t = 0; t < (tracks < 2 ? tracks : any_tracks); ++t) {
+        double* const to = theta[t] + o * entries + e;
+        store(to, load(to) * factor);
       }
-      if constexpr (tracks > 1) {
-        for (int s = 1; s <= others; ++s) {
-          double* __restrict other = theta[s] + o * entries;
-          for (std::int64_t e = begin; e < end; ++e) other[e] *= derivative[e - begin];
-        }
-      }
+    }
+    if (e == entries) continue;
+    const std::int64_t n = entries - e;
+    store_some(k + e,
+               pair(load_some(k + e, n), one_left ? one_root : load_some(left + e, n),
+                    one_left ? one_inverse : load_some(left_inverse + e, n),
+                    load_some(right + e, n), load_some(right_inverse + e, n), factor),
+               n);
+    for (int t = 0; t < (tracks < 2 ? tracks : any_tracks); ++t) {
+      double* const to = theta[t] + o * entries + e;
+      store_some(to, load_some(to, n) * factor, n);
     }
   }
 }
 
 void rectified(const RectifiedPlan& plan, const Deviations& d, double* K, double* const* theta,
                int tracks, std::int64_t rows, std::int64_t entries) {
-  if (tracks == 0) return rectified_tracks<0>(plan, d, K, theta, 0, rows, entries);
-  if (tracks == 1) return rectified_tracks<1>(plan, d, K, theta, 1, rows, entries);
-  rectified_tracks<2>(plan, d, K, theta, tracks, rows, entries);
+  const auto run = [&](auto one_left) {
+    if (tracks == 0) return rectified_tracks<0, one_left>(plan, d, K, theta, 0, rows, entries);
+    if (tracks == 1) return rectified_tracks<1, one_left>(plan, d, K, theta, 1, rows, entries);
+    rectified_tracks<2, one_left>(plan, d, K, theta, tracks, rows, entries);
+  };
+  if (d.one_left) return run(std::true_type{});
+  run(std::false_type{});
 }
 
-void sum_runs(double* __restrict out_, const double* __restrict in, const double* __restrict zeros,
-              const std::int32_t* __restrict source, int taps, double factor, std::int64_t outputs,
-              std::int64_t run) {
-  const auto at = [&](std::int64_t o, int s) {
-    const std::int32_t index = source[o * taps + s];
-    return index < 0 ? zeros : in + index * run;
-  };
+template <int fixed_taps>
+void sum_taps(double* out_, const double* in, const double* zeros, const std::int32_t* source,
+              int any_taps, double factor, std::int64_t outputs, std::int64_t run) {
+  const int taps = fixed_taps ? fixed_taps : any_taps;
+  const DoubleVector times = DoubleVector{} + factor;
   for (std::int64_t o = 0; o < outputs; ++o) {
-    double* __restrict out = out_ + o * run;
-    const double* __restrict a = at(o, 0);
-    if (taps == 3) {
-      const double* __restrict b = at(o, 1);
-      const double* __restrict c = at(o, 2);
-      for (std::int64_t e = 0; e < run; ++e) out[e] = factor * ((a[e] + b[e]) + c[e]);
-      continue;
+    double* const out = out_ + o * run;
+    const std::int32_t* const from = source + o * taps;
+    const auto at = [&](int s) { return from[s] < 0 ? zeros : in + from[s] * run; };
+    std::int64_t e = 0;
+    for (; e + kLanes<double> <= run; e += kLanes<double>) {
+      DoubleVector sum = load(at(0) + e);
+      for (int s = 1; s < taps; ++s) sum += load(at(s) + e);
+      store(out + e, times * sum);
     }
-    if (taps == 2) {
-      const double* __restrict b = at(o, 1);
-      for (std::int64_t e = 0; e < run; ++e) out[e] = factor * (a[e] + b[e]);
-      continue;
-    }
-    for (std::int64_t e = 0; e < run; ++e) out[e] = factor * a[e];
-    for (int s = 1; s < taps; ++s) {
-      const double* __restrict b = at(o, s);
-      for (std::int64_t e = 0; e < run; ++e) out[e] = madd(factor, b[e], out[e]);
+    for (; e < run; ++e) {
+      double sum = at(0)[e];
+      for (int s = 1; s < taps; ++s) sum += at(s)[e];
+      out[e] = factor * sum;
     }
   }
+}
+
+void sum_runs(double* out, const double* in, const double* zeros, const std::int32_t* source,
+              int taps, double factor, std::int64_t outputs, std::int64_t run) {
+  if (taps == 3) return sum_taps<3>(out, in, zeros, source, 3, factor, outputs, run);
+  if (taps == 2) return sum_taps<2>(out, in, zeros, source, 2, factor, outputs, run);
+  sum_taps<0>(out, in, zeros, source, taps, factor, outputs, run);
 }
 
 void affine(double* __restrict x, double a, double b, std::int64_t count) {
@@ -157,131 +186,93 @@ void add_outer(double* __restrict x, double c, const double* __restrict left1,
   }
 }
 
-// Native vectors: Clenshaw's recurrence is a chain of dependent multiply-adds, so several run side
-// by side in registers.
-#if defined(__AVX512F__)
-constexpr int kVectorBytes = 64;
-#elif defined(__AVX2__)
-constexpr int kVectorBytes = 32;
-#else
-constexpr int kVectorBytes = 16;
-#endif
-typedef float FloatVector __attribute__((vector_size(kVectorBytes)));
-typedef double DoubleVector __attribute__((vector_size(kVectorBytes)));
-template <typename T>
-struct VectorOf;
-template <>
-struct VectorOf<float> {
-  using type = FloatVector;
-};
-template <>
-struct VectorOf<double> {
-  using type = DoubleVector;
-};
-
-template <typename V>
-inline V vmadd(V a, V b, V c) {
-#if defined(__FMA__) || defined(__ARM_FEATURE_FMA)
-  V result;
-  for (int l = 0; l < static_cast<int>(sizeof(V) / sizeof(a[0])); ++l)
-    result[l] = madd(a[l], b[l], c[l]);
-  return result;
-#else
-  return a * b + c;
-#endif
-}
-
+// Clenshaw's recurrence is a chain of dependent multiply-adds, so several vectors run side by side.
 template <typename T>
 bool angle_row(const AngleSeries<T>& series_, const T* cosine, T scale, const T* right,
                std::int64_t count, T* const* out) {
   using V = typename VectorOf<T>::type;
-  constexpr int lanes = static_cast<int>(sizeof(V) / sizeof(T)), G = 4, block = G * lanes;
-  constexpr T half_pi = T(1.5707963267948966192);
+  constexpr int lanes = kLanes<T>, G = 4, block = G * lanes;
   const AngleSeries<T> series = series_;
-  int near = 0;
+  const V half_pi = V{} + T(1.5707963267948966192), one = V{} + T(1), zero = V{};
+  const V slope = V{} + series.slope, shift = V{} + series.shift, times = V{} + scale;
+  V most = zero;
+  const auto coordinate = [&](V c) {
+    const auto negative = c < zero;
+    V size = negative ? -c : c;
+    most = size > most ? size : most;
+    size = size < one ? size : one;
+    const V asin_size = asin_of(size, one - size);
+    const V theta = half_pi - (negative ? -asin_size : asin_size);
+    if (series.shift > T(0)) return madd(slope, theta, -shift) / (theta + shift);
+    return madd(slope, theta, -one);
+  };
   for (std::int64_t begin = 0; begin < count; begin += block) {
-    const int here = count - begin < block ? static_cast<int>(count - begin) : block;
-    alignas(64) T c[block], z[block], s[block], value[block];
-    if (here == block) {
-      __builtin_memcpy(c, cosine + begin, sizeof c);
-      for (int j = 0; j < block; ++j) s[j] = scale * right[begin + j];
-    } else {
-      for (int j = 0; j < block; ++j) {
-        c[j] = j < here ? cosine[begin + j] : T(0);
-        s[j] = j < here ? scale * right[begin + j] : T(0);
-      }
-    }
-    for (int j = 0; j < block; ++j) {
-      const T size = c[j] < 0 ? -c[j] : c[j];
-      near |= size > series.near ? 1 : 0;
-      const T a = size < T(1) ? size : T(1);
-      const bool big = a > T(0.5);
-      const T half = T(0.5) * (T(1) - a);
-      const T chord = root(half);
-      const T t = big ? half : a * a;
-      const T x = big ? chord : a;
-      const T small = madd(x, t * asin_tail(t, fused), x);
-      const T asin_size = big ? madd(T(-2), small, half_pi) : small;
-      z[j] = half_pi - (c[j] < 0 ? -asin_size : asin_size);
-    }
-    if (series.shift > T(0)) {
-      for (int j = 0; j < block; ++j)
-        z[j] = madd(series.slope, z[j], -series.shift) / (z[j] + series.shift);
-    } else {
-      for (int j = 0; j < block; ++j) z[j] = madd(series.slope, z[j], T(-1));
-    }
-    for (int f = 0; f < series.count; ++f) {
-      V t[G], twice[G], b1[G], b2[G];
+    const std::int64_t here = count - begin;
+    V z[G], factor[G];
+    if (here >= block) {
 #pragma GCC unroll 4
       for (int g = 0; g < G; ++g) {
-        __builtin_memcpy(&t[g], z + g * lanes, sizeof(V));
-        twice[g] = t[g] + t[g];
-        b1[g] = b2[g] = V{};
+        z[g] = coordinate(load(cosine + begin + g * lanes));
+        factor[g] = times * load(right + begin + g * lanes);
+      }
+    } else {
+      for (int g = 0; g < G; ++g) {
+        const std::int64_t left = here - g * lanes, some = left < 0 ? 0 : left < lanes ? left : lanes;
+        z[g] = coordinate(load_some(cosine + begin + g * lanes, some));
+        factor[g] = times * load_some(right + begin + g * lanes, some);
+      }
+    }
+    for (int f = 0; f < series.count; ++f) {
+      V twice[G], b1[G], b2[G];
+#pragma GCC unroll 4
+      for (int g = 0; g < G; ++g) {
+        twice[g] = z[g] + z[g];
+        b1[g] = b2[g] = zero;
       }
       for (int k = series.terms[f] - 1; k >= 1; --k) {
-        const V coefficient = series.coefficients[f][k] - V{};
+        const V coefficient = zero + series.coefficients[f][k];
 #pragma GCC unroll 4
         for (int g = 0; g < G; ++g) {
-          const V b0 = vmadd(twice[g], b1[g], coefficient - b2[g]);
+          const V b0 = madd(twice[g], b1[g], coefficient - b2[g]);
           b2[g] = b1[g];
           b1[g] = b0;
         }
       }
-      const V lowest = series.coefficients[f][0] - V{};
+      const V lowest = zero + series.coefficients[f][0];
+      T* const to = out[f] + begin;
+      if (here >= block) {
 #pragma GCC unroll 4
-      for (int g = 0; g < G; ++g) {
-        V factor;
-        __builtin_memcpy(&factor, s + g * lanes, sizeof(V));
-        const V result = factor * vmadd(t[g], b1[g], lowest - b2[g]);
-        __builtin_memcpy(value + g * lanes, &result, sizeof(V));
-      }
-      if (here == block) {
-        __builtin_memcpy(out[f] + begin, value, sizeof value);
+        for (int g = 0; g < G; ++g)
+          store(to + g * lanes, factor[g] * madd(z[g], b1[g], lowest - b2[g]));
       } else {
-        for (int j = 0; j < here; ++j) out[f][begin + j] = value[j];
+        for (int g = 0; g < G; ++g) {
+          const std::int64_t left = here - g * lanes;
+          if (left > 0)
+            store_some(to + g * lanes, factor[g] * madd(z[g], b1[g], lowest - b2[g]),
+                       left < lanes ? left : lanes);
+        }
       }
     }
   }
-  return near != 0;
+  T largest = 0;
+  for (int l = 0; l < lanes; ++l) largest = most[l] > largest ? most[l] : largest;
+  return largest > series.near;
 }
 
 template <typename T>
 T dot_add(const T* row, const T* v, T factor, T* __restrict y, std::int64_t count) {
   using V = typename VectorOf<T>::type;
-  constexpr int lanes = static_cast<int>(sizeof(V) / sizeof(T)), G = 4, block = G * lanes;
+  constexpr int lanes = kLanes<T>, G = 4, block = G * lanes;
   V sum[G] = {};
-  const V times = factor - V{};
+  const V times = V{} + factor;
   std::int64_t j = 0;
   for (; j + block <= count; j += block) {
 #pragma GCC unroll 4
     for (int g = 0; g < G; ++g) {
-      V k, x, old;
-      __builtin_memcpy(&k, row + j + g * lanes, sizeof(V));
-      __builtin_memcpy(&x, v + j + g * lanes, sizeof(V));
-      __builtin_memcpy(&old, y + j + g * lanes, sizeof(V));
-      sum[g] = vmadd(k, x, sum[g]);
-      old = vmadd(k, times, old);
-      __builtin_memcpy(y + j + g * lanes, &old, sizeof(V));
+      const V k = load(row + j + g * lanes);
+      T* const to = y + j + g * lanes;
+      sum[g] = madd(k, load(v + j + g * lanes), sum[g]);
+      store(to, madd(k, times, load(to)));
     }
   }
   const V both = (sum[0] + sum[1]) + (sum[2] + sum[3]);

@@ -4,7 +4,9 @@
 #include <algorithm>
 #include <cmath>
 #include <string>
+#include <type_traits>
 
+#include "gram/arccosine.hpp"
 #include "lazygram/blas.hpp"
 #include "lazygram/error.hpp"
 #include "lazygram/gram.hpp"
@@ -60,34 +62,40 @@ int output_channels(const Program& program, const Output& output) {
 }
 
 // Writes a tile's channel, or its mirror image, to the caller's array.
+template <typename T>
+void copy_tile(const T* tile, std::int64_t edge, const TileGrid::Tile& t, const OutputArray& array,
+               std::int64_t channel, bool mirrored) {
+  T* const data = static_cast<T*>(array.data) + channel * array.channel +
+                  (mirrored ? t.j * array.row + t.i * array.column
+                            : t.i * array.row + t.j * array.column);
+  // Steps in the array along the tile's rows and columns.
+  const std::int64_t down = mirrored ? array.column : array.row;
+  const std::int64_t across = mirrored ? array.row : array.column;
+  if (across == 1) {
+    for (std::int64_t r = 0; r < t.rows; ++r)
+      std::copy_n(tile + r * edge, t.cols, data + r * down);
+  } else if (down == 1) {
+    arccosine_kernels<T>().transpose(tile, edge, t.rows, t.cols, data, across);
+  } else {
+    for (std::int64_t r = 0; r < t.rows; ++r)
+      for (std::int64_t c = 0; c < t.cols; ++c) data[r * down + c * across] = tile[r * edge + c];
+  }
+}
+
 template <typename T, typename From>
 void copy_out(const From* tile, std::int64_t edge, const TileGrid::Tile& t,
-              const OutputArray& array, std::int64_t channel, bool mirrored) {
-  T* const data = static_cast<T*>(array.data) + channel * array.channel;
-  if (!mirrored) {
-    for (std::int64_t r = 0; r < t.rows; ++r) {
-      T* const to = data + (t.i + r) * array.row + t.j * array.column;
-      const From* const from = tile + r * edge;
-      if (array.column == 1) {
-        for (std::int64_t c = 0; c < t.cols; ++c) to[c] = static_cast<T>(from[c]);
-      } else {
-        for (std::int64_t c = 0; c < t.cols; ++c) to[c * array.column] = static_cast<T>(from[c]);
-      }
-    }
-    return;
-  }
-  // In squares whose rows and columns both stay in the level-1 cache.
-  constexpr std::int64_t side = 16;
-  for (std::int64_t c0 = 0; c0 < t.cols; c0 += side) {
-    const std::int64_t c1 = std::min(t.cols, c0 + side);
-    for (std::int64_t r0 = 0; r0 < t.rows; r0 += side) {
-      const std::int64_t r1 = std::min(t.rows, r0 + side);
-      for (std::int64_t c = c0; c < c1; ++c) {
-        T* const to = data + (t.j + c) * array.row + t.i * array.column;
-        for (std::int64_t r = r0; r < r1; ++r)
-          to[r * array.column] = static_cast<T>(tile[r * edge + c]);
-      }
-    }
+              const OutputArray& array, std::int64_t channel, bool both, std::int64_t mirror) {
+  if constexpr (std::is_same_v<T, From>) {
+    copy_tile<T>(tile, edge, t, array, channel, false);
+    if (both) copy_tile<T>(tile, edge, t, array, mirror, true);
+  } else {
+    thread_local std::vector<T> rounded;
+    rounded.resize(edge * edge);
+    for (std::int64_t r = 0; r < t.rows; ++r)
+      for (std::int64_t c = 0; c < t.cols; ++c)
+        rounded[r * edge + c] = static_cast<T>(tile[r * edge + c]);
+    copy_tile<T>(rounded.data(), edge, t, array, channel, false);
+    if (both) copy_tile<T>(rounded.data(), edge, t, array, mirror, true);
   }
 }
 
@@ -132,8 +140,7 @@ struct Evaluation::State {
 
   void products_of_pairs(const std::int32_t* i, const std::int32_t* j, std::int64_t count,
                          Scratch& s, double* K) const;
-  void products_of_segment(std::int64_t i, std::int64_t j, std::int64_t count, Scratch& s,
-                           double* K) const;
+  void products_of_segment(std::int64_t i, std::int64_t j, std::int64_t count, double* K) const;
   void multiply_packed(const double* left, const double* right, std::int64_t count, double* K) const;
   void alone(Examples& examples, ActivationService* service, const RunOptions& options,
              bool wanted);
@@ -181,23 +188,28 @@ void Evaluation::State::products_of_pairs(const std::int32_t* i, const std::int3
 }
 
 void Evaluation::State::products_of_segment(std::int64_t i, std::int64_t j, std::int64_t count,
-                                            Scratch& s, double* K) const {
+                                            double* K) const {
+  const TileLoops& loops = tile_loops();
   const Examples& right = second();
-  for (std::int64_t f = 0; f < first.features; ++f) {
-    std::fill_n(s.left.data() + f * count, count, first.columns[f * first.n + i]);
-    std::copy_n(right.columns.data() + f * right.n + j, count, s.right.data() + f * count);
+  const std::int64_t pixels = program.input_shape().pixels(), channels = first.features / pixels;
+  std::fill_n(K, pixels * count, 0.0);
+  for (std::int64_t l = 0; l < pixels; ++l) {
+    for (std::int64_t c = 0; c < channels; ++c) {
+      const std::int64_t f = c * pixels + l;
+      loops.combine(K + l * count, 1.0, right.columns.data() + f * right.n + j,
+                    input_scale * first.columns[f * first.n + i], 0.0, count);
+    }
   }
-  multiply_packed(s.left.data(), s.right.data(), count, K);
 }
 
 void Evaluation::State::prepare(Scratch& s) const {
   if (s.runner) return;
   const std::int64_t entries = block_entries(plan);
   s.runner = std::make_unique<Runner>(plan, entries);
-  if (program.is_image()) {
+  if (program.pairs()) {
     s.left = Buffer<double>(first.features * entries);
     s.right = Buffer<double>(first.features * entries);
-  } else {
+  } else if (!program.is_image()) {
     s.products = Buffer<double>(edge * edge);
   }
   for (const Output& output : plan.outputs)
@@ -372,13 +384,14 @@ void Evaluation::State::segment_tile(const TileGrid::Tile& t, Scratch& s) const 
   BlockSink to = sink(s);
   const std::vector<double*> base = to.base;
   for (std::int64_t r = 0; r < t.rows; ++r) {
-    for (std::int64_t begin = t.diagonal ? r : 0; begin < t.cols; begin += entries) {
+    // On the diagonal whole vectors; complete() writes over what lies below it.
+    for (std::int64_t begin = t.diagonal ? r / 8 * 8 : 0; begin < t.cols; begin += entries) {
       PairBlock block;
       block.count = std::min(entries, t.cols - begin);
       block.segment = true;
       block.i0 = t.i + r;
       block.j0 = t.j + begin;
-      products_of_segment(block.i0, block.j0, block.count, s, s.runner->input());
+      products_of_segment(block.i0, block.j0, block.count, s.runner->input());
       for (std::size_t o = 0; o < base.size(); ++o) to.base[o] = base[o] + r * edge + begin;
       to.real = block.count;
       s.runner->run_pairs(block, first.tables, second().tables, duals, to);
@@ -498,13 +511,11 @@ void Evaluation::block(std::int64_t i, std::int64_t rows, std::int64_t j, std::i
       for (int c = 0; c < channels(o); ++c) {
         const auto* const tile = out[o].data() + c * s.edge * s.edge;
         const int mirror = is_pairs ? c % pixels * pixels + c / pixels : c;
-        for (const bool mirrored : {false, true}) {
-          if (mirrored && (!triangle || local.diagonal)) continue;
-          if (arrays[o].single) {
-            copy_out<float>(tile, s.edge, local, arrays[o], mirrored ? mirror : c, mirrored);
-          } else {
-            copy_out<double>(tile, s.edge, local, arrays[o], mirrored ? mirror : c, mirrored);
-          }
+        const bool both = triangle && !local.diagonal;
+        if (arrays[o].single) {
+          copy_out<float>(tile, s.edge, local, arrays[o], c, both, mirror);
+        } else {
+          copy_out<double>(tile, s.edge, local, arrays[o], c, both, mirror);
         }
       }
     }
