@@ -13,11 +13,14 @@ struct RectifiedPlan {
   double sine, cosine, angle, constant;
 };
 
-// Standard deviations of the pairs' examples and their inverses (0 for 0): row o of the left arrays
-// begins at o * left_step, of the right ones at o * entries.
+// Standard deviations of the pairs' examples and their inverses (0 for 0). Row o of a side begins at
+// o * step; on the left every row has `entries` values, or one for all its entries.
 struct Deviations {
-  const double *left, *left_inverse, *right, *right_inverse;
+  const double *left, *left_inverse;
   std::int64_t left_step;
+  bool one_left;
+  const double *right, *right_inverse;
+  std::int64_t right_step;
 };
 
 // Functions of the angle theta in [0, pi] as Chebyshev series in

@@ -6,6 +6,7 @@
 // loops are bound by the level-2 cache.
 
 #include <cstdint>
+#include <type_traits>
 
 #if defined(__AVX2__)
 #include <immintrin.h>
@@ -59,7 +60,7 @@ inline V asin_of(V size, V rest) {
 // example has about this. An angle of 4e-8 is lost, which is what a rounded r leaves open anyway.
 constexpr double kParallel = 1.5e-15;
 
-template <int tracks>
+template <int tracks, bool one_left>
 void rectified_tracks(const RectifiedPlan& plan, const Deviations& d, double* K,
                       double* const* theta, int any_tracks, std::int64_t rows,
                       std::int64_t entries) {
@@ -82,13 +83,15 @@ void rectified_tracks(const RectifiedPlan& plan, const Deviations& d, double* K,
   for (std::int64_t o = 0; o < rows; ++o) {
     const double* const left = d.left + o * d.left_step;
     const double* const left_inverse = d.left_inverse + o * d.left_step;
-    const double* const right = d.right + o * entries;
-    const double* const right_inverse = d.right_inverse + o * entries;
+    const double* const right = d.right + o * d.right_step;
+    const double* const right_inverse = d.right_inverse + o * d.right_step;
+    const V one_root = zero + *left, one_inverse = zero + *left_inverse;
     double* const k = K + o * entries;
     std::int64_t e = 0;
     V factor;
     for (; e + kLanes<double> <= entries; e += kLanes<double>) {
-      store(k + e, pair(load(k + e), load(left + e), load(left_inverse + e), load(right + e),
+      store(k + e, pair(load(k + e), one_left ? one_root : load(left + e),
+                        one_left ? one_inverse : load(left_inverse + e), load(right + e),
                         load(right_inverse + e), factor));
       for (int t = 0; t < (tracks < 2 ? tracks : any_tracks); ++t) {
         double* const to = theta[t] + o * entries + e;
@@ -98,7 +101,8 @@ void rectified_tracks(const RectifiedPlan& plan, const Deviations& d, double* K,
     if (e == entries) continue;
     const std::int64_t n = entries - e;
     store_some(k + e,
-               pair(load_some(k + e, n), load_some(left + e, n), load_some(left_inverse + e, n),
+               pair(load_some(k + e, n), one_left ? one_root : load_some(left + e, n),
+                    one_left ? one_inverse : load_some(left_inverse + e, n),
                     load_some(right + e, n), load_some(right_inverse + e, n), factor),
                n);
     for (int t = 0; t < (tracks < 2 ? tracks : any_tracks); ++t) {
@@ -110,38 +114,43 @@ void rectified_tracks(const RectifiedPlan& plan, const Deviations& d, double* K,
 
 void rectified(const RectifiedPlan& plan, const Deviations& d, double* K, double* const* theta,
                int tracks, std::int64_t rows, std::int64_t entries) {
-  if (tracks == 0) return rectified_tracks<0>(plan, d, K, theta, 0, rows, entries);
-  if (tracks == 1) return rectified_tracks<1>(plan, d, K, theta, 1, rows, entries);
-  rectified_tracks<2>(plan, d, K, theta, tracks, rows, entries);
+  const auto run = [&](auto one_left) {
+    if (tracks == 0) return rectified_tracks<0, one_left>(plan, d, K, theta, 0, rows, entries);
+    if (tracks == 1) return rectified_tracks<1, one_left>(plan, d, K, theta, 1, rows, entries);
+    rectified_tracks<2, one_left>(plan, d, K, theta, tracks, rows, entries);
+  };
+  if (d.one_left) return run(std::true_type{});
+  run(std::false_type{});
 }
 
-void sum_runs(double* __restrict out_, const double* __restrict in, const double* __restrict zeros,
-              const std::int32_t* __restrict source, int taps, double factor, std::int64_t outputs,
-              std::int64_t run) {
-  const auto at = [&](std::int64_t o, int s) {
-    const std::int32_t index = source[o * taps + s];
-    return index < 0 ? zeros : in + index * run;
-  };
+template <int fixed_taps>
+void sum_taps(double* out_, const double* in, const double* zeros, const std::int32_t* source,
+              int any_taps, double factor, std::int64_t outputs, std::int64_t run) {
+  const int taps = fixed_taps ? fixed_taps : any_taps;
+  const DoubleVector times = DoubleVector{} + factor;
   for (std::int64_t o = 0; o < outputs; ++o) {
-    double* __restrict out = out_ + o * run;
-    const double* __restrict a = at(o, 0);
-    if (taps == 3) {
-      const double* __restrict b = at(o, 1);
-      const double* __restrict c = at(o, 2);
-      for (std::int64_t e = 0; e < run; ++e) out[e] = factor * ((a[e] + b[e]) + c[e]);
-      continue;
+    double* const out = out_ + o * run;
+    const std::int32_t* const from = source + o * taps;
+    const auto at = [&](int s) { return from[s] < 0 ? zeros : in + from[s] * run; };
+    std::int64_t e = 0;
+    for (; e + kLanes<double> <= run; e += kLanes<double>) {
+      DoubleVector sum = load(at(0) + e);
+      for (int s = 1; s < taps; ++s) sum += load(at(s) + e);
+      store(out + e, times * sum);
     }
-    if (taps == 2) {
-      const double* __restrict b = at(o, 1);
-      for (std::int64_t e = 0; e < run; ++e) out[e] = factor * (a[e] + b[e]);
-      continue;
-    }
-    for (std::int64_t e = 0; e < run; ++e) out[e] = factor * a[e];
-    for (int s = 1; s < taps; ++s) {
-      const double* __restrict b = at(o, s);
-      for (std::int64_t e = 0; e < run; ++e) out[e] = madd(factor, b[e], out[e]);
+    for (; e < run; ++e) {
+      double sum = at(0)[e];
+      for (int s = 1; s < taps; ++s) sum += at(s)[e];
+      out[e] = factor * sum;
     }
   }
+}
+
+void sum_runs(double* out, const double* in, const double* zeros, const std::int32_t* source,
+              int taps, double factor, std::int64_t outputs, std::int64_t run) {
+  if (taps == 3) return sum_taps<3>(out, in, zeros, source, 3, factor, outputs, run);
+  if (taps == 2) return sum_taps<2>(out, in, zeros, source, 2, factor, outputs, run);
+  sum_taps<0>(out, in, zeros, source, taps, factor, outputs, run);
 }
 
 void affine(double* __restrict x, double a, double b, std::int64_t count) {

@@ -403,22 +403,26 @@ void Runner::activation(const Instruction& in, std::size_t at) {
       formula.derivative ? formula.derivative->rectified_parameters() : nullptr;
   const bool has_zero = left_->at[at].has_zero || right_->at[at].has_zero;
   if (!alone_ && parameters && parameters->order == 1 && (slope || tracks == 0) && !has_zero) {
-    const Sides root = expand(at, &SideTables::Entry::second, pixels, 0);
-    const Sides inverse = expand(at, &SideTables::Entry::third, pixels, 1);
     const RectifiedPlan plan = rectified_plan(*parameters, slope, in.x);
+    Deviations d{};
+    if (pairs_.segment) {  // the tables as they are
+      const SideTables::Entry &left = left_->at[at], &right = right_->at[at];
+      d = {left.second.data() + pairs_.i0,  left.third.data() + pairs_.i0,  left_->n, true,
+           right.second.data() + pairs_.j0, right.third.data() + pairs_.j0, right_->n};
+    } else {
+      const Sides root = expand(at, &SideTables::Entry::second, pixels, 0);
+      const Sides inverse = expand(at, &SideTables::Entry::third, pixels, 1);
+      d = {root.left, inverse.left, count_, false, root.right, inverse.right, count_};
+    }
     if (!program_.pairs()) {
-      const Deviations d{root.left, inverse.left, root.right, inverse.right, count_};
       loops_.rectified(plan, d, value.k, theta, tracks, pixels, count_);
     } else {
-      double* shifted[64];
-      std::vector<double*> many_shifted(tracks > 64 ? tracks : 0);
-      double** moved = tracks > 64 ? many_shifted.data() : shifted;
+      const std::int64_t left_step = std::exchange(d.left_step, 0);
       for (std::int64_t l = 0; l < pixels; ++l) {
-        const std::int64_t offset = l * pixels * count_;
-        for (int t = 0; t < tracks; ++t) moved[t] = theta[t] + offset;
-        const Deviations d{root.left + l * count_, inverse.left + l * count_, root.right,
-                           inverse.right, 0};
-        loops_.rectified(plan, d, value.k + offset, moved, tracks, pixels, count_);
+        loops_.rectified(plan, d, value.k + l * pixels * count_, theta, tracks, pixels, count_);
+        for (int t = 0; t < tracks; ++t) theta[t] += pixels * count_;
+        d.left += left_step;
+        d.left_inverse += left_step;
       }
     }
   } else {

@@ -140,8 +140,7 @@ struct Evaluation::State {
 
   void products_of_pairs(const std::int32_t* i, const std::int32_t* j, std::int64_t count,
                          Scratch& s, double* K) const;
-  void products_of_segment(std::int64_t i, std::int64_t j, std::int64_t count, Scratch& s,
-                           double* K) const;
+  void products_of_segment(std::int64_t i, std::int64_t j, std::int64_t count, double* K) const;
   void multiply_packed(const double* left, const double* right, std::int64_t count, double* K) const;
   void alone(Examples& examples, ActivationService* service, const RunOptions& options,
              bool wanted);
@@ -189,23 +188,28 @@ void Evaluation::State::products_of_pairs(const std::int32_t* i, const std::int3
 }
 
 void Evaluation::State::products_of_segment(std::int64_t i, std::int64_t j, std::int64_t count,
-                                            Scratch& s, double* K) const {
+                                            double* K) const {
+  const TileLoops& loops = tile_loops();
   const Examples& right = second();
-  for (std::int64_t f = 0; f < first.features; ++f) {
-    std::fill_n(s.left.data() + f * count, count, first.columns[f * first.n + i]);
-    std::copy_n(right.columns.data() + f * right.n + j, count, s.right.data() + f * count);
+  const std::int64_t pixels = program.input_shape().pixels(), channels = first.features / pixels;
+  std::fill_n(K, pixels * count, 0.0);
+  for (std::int64_t l = 0; l < pixels; ++l) {
+    for (std::int64_t c = 0; c < channels; ++c) {
+      const std::int64_t f = c * pixels + l;
+      loops.combine(K + l * count, 1.0, right.columns.data() + f * right.n + j,
+                    input_scale * first.columns[f * first.n + i], 0.0, count);
+    }
   }
-  multiply_packed(s.left.data(), s.right.data(), count, K);
 }
 
 void Evaluation::State::prepare(Scratch& s) const {
   if (s.runner) return;
   const std::int64_t entries = block_entries(plan);
   s.runner = std::make_unique<Runner>(plan, entries);
-  if (program.is_image()) {
+  if (program.pairs()) {
     s.left = Buffer<double>(first.features * entries);
     s.right = Buffer<double>(first.features * entries);
-  } else {
+  } else if (!program.is_image()) {
     s.products = Buffer<double>(edge * edge);
   }
   for (const Output& output : plan.outputs)
@@ -380,13 +384,14 @@ void Evaluation::State::segment_tile(const TileGrid::Tile& t, Scratch& s) const 
   BlockSink to = sink(s);
   const std::vector<double*> base = to.base;
   for (std::int64_t r = 0; r < t.rows; ++r) {
-    for (std::int64_t begin = t.diagonal ? r : 0; begin < t.cols; begin += entries) {
+    // On the diagonal whole vectors; complete() writes over what lies below it.
+    for (std::int64_t begin = t.diagonal ? r / 8 * 8 : 0; begin < t.cols; begin += entries) {
       PairBlock block;
       block.count = std::min(entries, t.cols - begin);
       block.segment = true;
       block.i0 = t.i + r;
       block.j0 = t.j + begin;
-      products_of_segment(block.i0, block.j0, block.count, s, s.runner->input());
+      products_of_segment(block.i0, block.j0, block.count, s.runner->input());
       for (std::size_t o = 0; o < base.size(); ++o) to.base[o] = base[o] + r * edge + begin;
       to.real = block.count;
       s.runner->run_pairs(block, first.tables, second().tables, duals, to);
