@@ -181,8 +181,8 @@ void bind_tiles(py::module_& module) {
       })
       .def("activation",
            [](Program& p, const std::optional<Dual>& value, const std::optional<Dual>& derivative,
-              bool differentiable, double scale) {
-             p.activation({value, derivative, differentiable}, scale);
+              bool differentiable, const std::string& name, double scale) {
+             p.activation({value, derivative, differentiable, name}, scale);
            })
       .def("normalise", &Program::normalise)
       .def("dropout", &Program::dropout)

@@ -32,6 +32,7 @@ _MAX_TABLES = 16  # pairs of variances that get a table each
 _MAX_SERIES_SCALE = 6.0  # above, the series needs more than expectations.hermite.MAX_TERMS terms
 _SLICE = 16384  # distinct variances whose coefficients are held at once
 _WARN = 1e-10
+_KEPT = 512  # standard deviations: 8 MiB of coefficients at most
 
 
 class AccuracyWarning(UserWarning):
@@ -135,6 +136,20 @@ def _table(activation: Activation, derivative: int, scale_u: float, scale_v: flo
     return make_table(phi, activation.kinks, smoothed, scale_u, scale_v, from_primitive=primitive)
 
 
+@lru_cache(maxsize=64)
+def _kept_coefficients(activation: Activation, derivative: int, scales: bytes) -> Coefficients:
+    phi, _, primitive = _source(activation, derivative)
+    return many_coefficients(phi, np.frombuffer(scales), from_primitive=primitive)
+
+
+def _coefficients(activation: Activation, derivative: int, scales: Float64) -> Coefficients:
+    """Hermite coefficients; those of few scales are kept, because every pass over a kernel asks again."""
+    if scales.size <= _KEPT:
+        return _kept_coefficients(activation, derivative, scales.tobytes())
+    phi, _, primitive = _source(activation, derivative)
+    return many_coefficients(phi, scales, from_primitive=primitive)
+
+
 def means(activation: Activation, variances: Float64) -> Float64:
     """E phi(sqrt(v) Z) for every variance v of an array, each distinct one computed once."""
     scales, index = _distinct(variances, np.dtype(np.float64))
@@ -169,14 +184,14 @@ def entry_dual(
     float64 = np.dtype(np.float64)
     scales1, index1 = _distinct(var1, float64, tolerance)
     scales2, index2 = _distinct(var2, float64, tolerance)
-    phi, _, primitive = _source(activation, derivative)
+    _, _, primitive = _source(activation, derivative)
     if scales1.size * scales2.size == 1:
         low, high = sorted((float(scales1[0]), float(scales2[0])))
         return _table(activation, derivative, low, high).formula
     if primitive or (not activation.kinks and max(scales1[-1], scales2[-1]) <= _MAX_SERIES_SCALE):
-        first = many_coefficients(phi, scales1, from_primitive=primitive)
+        first = _coefficients(activation, derivative, scales1)
         same = scales1.size == scales2.size and bool(np.all(scales1 == scales2))
-        second = first if same else many_coefficients(phi, scales2, from_primitive=primitive)
+        second = first if same else _coefficients(activation, derivative, scales2)
         if primitive or (first.converged and second.converged):
             values1, values2 = _same_terms(first, second)
             return values1, first.length, values2, second.length, index1, index2

@@ -124,7 +124,7 @@ class Program:
         if chosen.closed is not None:
             value = chosen.closed(0)
             derivative = chosen.closed(1) if chosen.differentiable else None
-        self.core.activation(value, derivative, chosen.differentiable, float(scale))
+        self.core.activation(value, derivative, chosen.differentiable, chosen.name, float(scale))
         self._activations.append(chosen)
         return self
 

@@ -82,6 +82,7 @@ struct Instruction {
 struct ProgramActivation {
   std::optional<Dual> value, derivative;
   bool differentiable = true;
+  std::string name = "the activation";  // in messages
 };
 
 class Program {

@@ -27,8 +27,12 @@ struct Value {
 class AngleRun {
  public:
   AngleRun(const Program& program, std::int64_t example, const SideTables& tables,
-           const ActivationDuals& duals)
-      : program_(program), example_(example), tables_(tables), duals_(duals) {}
+           const ActivationDuals& duals, bool tracked)
+      : program_(program),
+        example_(example),
+        tables_(tables),
+        duals_(duals),
+        tracked_(tracked) {}
 
   Value run(const std::vector<Real>& angles, Real square) {
     Value value;
@@ -50,7 +54,7 @@ class AngleRun {
           x.theta[e] = in.x * x.theta[e] + in.z * x.k[e] + in.w;
           x.k[e] = in.x * x.k[e] + in.y;
         }
-        x.active = x.active || in.z != 0.0 || in.w != 0.0;
+        x.active = tracked_ && (x.active || in.z != 0.0 || in.w != 0.0);
         return;
       case Opcode::activation:
         return activation(in, x);
@@ -163,6 +167,7 @@ class AngleRun {
   const std::int64_t example_;
   const SideTables& tables_;
   const ActivationDuals& duals_;
+  const bool tracked_;  // whether Theta is wanted: only then are the derivatives' duals there
   std::vector<Value> stack_;
 };
 
@@ -291,7 +296,7 @@ std::optional<int> homogeneous_degree(const Program& program) {
 std::vector<long double> at_angles(const Program& program, const std::vector<long double>& angles,
                                    double square, std::int64_t example, const SideTables& tables,
                                    const ActivationDuals& duals, bool ntk) {
-  Value value = AngleRun(program, example, tables, duals).run(angles, square);
+  Value value = AngleRun(program, example, tables, duals, ntk).run(angles, square);
   std::vector<Real>& result = ntk ? value.theta : value.k;
   result.pop_back();
   return result;
@@ -300,7 +305,9 @@ std::vector<long double> at_angles(const Program& program, const std::vector<lon
 std::optional<AngleTable> angle_table(const Program& program, const std::vector<Output>& outputs,
                                       double square, std::int64_t example, const SideTables& tables,
                                       const ActivationDuals& duals, int exponent) {
-  AngleRun run(program, example, tables, duals);
+  bool tracked = false;
+  for (const Output& output : outputs) tracked = tracked || output.kind == Output::Kind::ntk;
+  AngleRun run(program, example, tables, duals, tracked);
   const Real unit = std::pow(static_cast<Real>(square), -exponent);
   const auto wanted = [&](const Value& value, const Output& output) {
     std::vector<Real> samples = output.kind == Output::Kind::ntk ? value.theta : value.k;

@@ -389,7 +389,7 @@ void Runner::activation(const Instruction& in, std::size_t at) {
   int tracks = 0;
   for (int t = 0; t < track_count_; ++t) tracks += value.active[t];
   require(tracks == 0 || formula.differentiable,
-          "activation: it is not differentiable, so there is no tangent kernel");
+          "activation: " + formula.name + " is not differentiable, so there is no tangent kernel");
   double** theta = active;
   if (tracks > 64) {
     many.resize(tracks);
