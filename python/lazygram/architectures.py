@@ -236,9 +236,13 @@ def _affine(program: Program, trained: bool) -> Program:
     return program.affine(1.0, train_weight=own, train_bias=0.0)
 
 
+def _given(shape: tuple[int, ...]) -> str:
+    return f"(n, {', '.join(map(str, shape))})"
+
+
 def _vectors(network: Kernel, shape: tuple[int, ...]) -> Program:
     if len(shape) != 1:
-        raise ValueError(f"X: {type(network).__name__} needs shape (n, d), got (n, {str(shape)[1:]}")
+        raise ValueError(f"X: {type(network).__name__} needs shape (n, d), got {_given(shape)}")
     return Program()
 
 
@@ -422,7 +426,7 @@ class ConvResNet(_Residual):
         if len(shape) not in (2, 3):
             raise ValueError(
                 "X: ConvResNet needs shape (n, channels, p) or (n, channels, height, width), "
-                f"got (n, {str(shape)[1:]}"
+                f"got {_given(shape)}"
             )
         if self._image is not None and shape[1:] != self._image:
             raise ValueError(f"X: images of {self._image} pixels are needed, got {shape[1:]}")

@@ -100,6 +100,24 @@ def step_dual(k: Array, p: Array, q: Array) -> Array:
     return np.where(p * q > 0, plain, one_zero)
 
 
+normal_cdf = np.vectorize(lambda x: 0.5 * math.erfc(-x / math.sqrt(2)))
+
+
+def gelu_dual(k: Array, p: Array, q: Array) -> Array:
+    """Tsuchida et al., AAAI 2021."""
+    D = np.sqrt((1 + p) * (1 + q) - k * k)
+    kappa = 1 / (1 + p) + 1 / (1 + q) - 1
+    return k / 4 + k / (2 * np.pi) * np.arctan2(k, D) + (p * q + kappa * k * k) / (2 * np.pi * D)
+
+
+def gelu_derivative_dual(k: Array, p: Array, q: Array) -> Array:
+    """Derivative of `gelu_dual` to k (Price's theorem)."""
+    D = np.sqrt((1 + p) * (1 + q) - k * k)
+    kappa = 1 / (1 + p) + 1 / (1 + q) - 1
+    N = p * q + kappa * k * k
+    return 0.25 + (np.arctan2(k, D) + k * ((1 + 2 * kappa) / D + N / D**3)) / (2 * np.pi)
+
+
 def _expit(x: Array) -> Array:
     return 0.5 * (1 + np.tanh(0.5 * x))
 
@@ -125,6 +143,43 @@ ACTIVATIONS = {
         lambda k, p, q: np.exp(-(p + q) / 2) * np.cosh(k),
         lambda k, p, q: np.exp(-(p + q) / 2) * np.sinh(k),
         lambda v: np.exp(-v / 2),
+    ),
+    "sin": Activation(
+        np.sin,
+        np.cos,
+        lambda k, p, q: np.exp(-(p + q) / 2) * np.sinh(k),
+        lambda k, p, q: np.exp(-(p + q) / 2) * np.cosh(k),
+        lambda v: 0.0 * v,
+    ),
+    "exp": Activation(
+        np.exp,
+        np.exp,
+        lambda k, p, q: np.exp((p + q) / 2 + k),
+        lambda k, p, q: np.exp((p + q) / 2 + k),
+        lambda v: np.exp(v / 2),
+    ),
+    "abs": Activation(
+        np.abs,
+        np.sign,
+        # |x| = 2 relu(x) - x, and E[relu(u) v] = k / 2.
+        lambda k, p, q: 4 * relu_dual(k, p, q) - k,
+        lambda k, p, q: 4 * step_dual(k, p, q) - 1,
+        lambda v: np.sqrt(2 * v / np.pi),
+    ),
+    "leaky_relu": Activation(
+        lambda x: np.where(x >= 0, x, 0.01 * x),
+        lambda x: np.where(x >= 0, 1.0, 0.01),
+        # 0.99 relu(x) + 0.01 x.
+        lambda k, p, q: 0.99**2 * relu_dual(k, p, q) + (0.99 * 0.01 + 0.01**2) * k,
+        lambda k, p, q: 0.99**2 * step_dual(k, p, q) + 0.99 * 0.01 + 0.01**2,
+        lambda v: 0.99 * np.sqrt(v / (2 * np.pi)),
+    ),
+    "gelu": Activation(
+        lambda x: x * normal_cdf(x),
+        lambda x: normal_cdf(x) + x * np.exp(-x * x / 2) / np.sqrt(2 * np.pi),
+        gelu_dual,
+        gelu_derivative_dual,
+        lambda v: v / np.sqrt(2 * np.pi * (1 + v)),
     ),
     "identity": Activation(
         lambda x: x, np.ones_like, lambda k, p, q: k, lambda k, p, q: np.ones_like(k), lambda v: 0.0 * v

@@ -65,9 +65,11 @@ def compare(network: FullyConnected | ResNet | ConvResNet, X: Array, limits: ora
         assert_close(value, diagonal(wanted))
     for value, wanted in zip(network.b(X), limits.b, strict=True):
         assert_close(value, wanted)
-    grams = network.layer_grams(X)
-    for h, (value, wanted) in enumerate(zip(grams, limits.G, strict=True), start=1):
+    for value, wanted in zip(network.layer_grams(X), limits.G, strict=True):
         assert_close(value, wanted)
+    if network.activation.closed is None:
+        return  # the rest takes the same way for every activation
+    for h, wanted in enumerate(limits.G, start=1):
         assert_close(network.layer_gram(h, X), wanted)
     assert_close(network.ntk(X), limits.ntk)
     assert_close(network.last_hidden_gram(X), limits.last_hidden_gram)
@@ -82,15 +84,15 @@ def compare(network: FullyConnected | ResNet | ConvResNet, X: Array, limits: ora
         assert_close(value, diagonal(wanted)[..., :1, :])
 
 
-@pytest.mark.parametrize("name", ["softplus", "relu", "erf"])
-@pytest.mark.parametrize("depth", [1, 2, 4])
+@pytest.mark.parametrize(("name", "depth"), [("softplus", 3), ("relu", 4), ("erf", 1), ("erf", 3)])
 def test_fully_connected(name: str, depth: int) -> None:
     X = inputs(4, 3)
     compare(FullyConnected(depth, name), X, oracle.fully_connected(X, depth, oracle.ACTIVATIONS[name]))
 
 
-@pytest.mark.parametrize("name", ["softplus", "relu", "erf"])
-@pytest.mark.parametrize(("depth", "c_res"), [(1, 0.5), (2, 0.9), (4, 0.5)])
+@pytest.mark.parametrize(
+    ("name", "depth", "c_res"), [("softplus", 3, 0.9), ("relu", 4, 0.5), ("relu", 1, 0.5), ("erf", 2, 0.7)]
+)
 def test_resnet(name: str, depth: int, c_res: float) -> None:
     X = inputs(4, 3)
     limits = oracle.resnet(X, depth, oracle.ACTIVATIONS[name], c_res)
@@ -100,8 +102,9 @@ def test_resnet(name: str, depth: int, c_res: float) -> None:
 @pytest.mark.parametrize(
     ("depth", "image", "patch", "name"),
     [
-        (1, (5,), 3, "softplus"),
-        (3, (5,), (3,), "softplus"),
+        (1, (5,), 3, "erf"),
+        (2, (4,), (3,), "softplus"),
+        (3, (5,), (3,), "relu"),
         (2, (4,), 5, "relu"),
         (2, (3, 4), (3, 1), "erf"),
         (3, (3, 3), 3, "relu"),
@@ -149,15 +152,15 @@ def test_composed_layers_give_the_same_networks() -> None:
     from lazygram.layers import Activation, Conv, Dense, Flatten, Residual
 
     X = inputs(4, 3)
-    first = [Dense(3**0.5), Activation("softplus", normalised=True)]
-    block = Residual([Dense(), Activation("softplus")], scale=0.5 / 3)
+    first = [Dense(3**0.5), Activation("gelu", normalised=True)]
+    block = Residual([Dense(), Activation("gelu")], scale=0.5 / 3)
     made = lazygram.Sequential([*first, block, block, Dense()])
-    np.testing.assert_allclose(made.ntk(X), ResNet(3).ntk(X), rtol=1e-13)
+    np.testing.assert_allclose(made.ntk(X), ResNet(3, "gelu").ntk(X), rtol=1e-13)
     image = inputs(3, 2, 4, 3)
-    first = [Conv(3, w_std=18**0.5), Activation("softplus", normalised=True)]
-    block = Residual([Conv(3, w_std=3.0), Activation("softplus")], scale=0.5 / 3)
+    first = [Conv(3, w_std=18**0.5), Activation("gelu", normalised=True)]
+    block = Residual([Conv(3, w_std=3.0), Activation("gelu")], scale=0.5 / 3)
     made = lazygram.Sequential([*first, block, block, Flatten(), Dense(12**0.5)])
-    np.testing.assert_allclose(made.ntk(image), ConvResNet(3).ntk(image), rtol=1e-13)
+    np.testing.assert_allclose(made.ntk(image), ConvResNet(3, "gelu").ntk(image), rtol=1e-13)
 
 
 # --- properties that the texts state ---------------------------------------------------------------------

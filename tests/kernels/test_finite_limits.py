@@ -121,7 +121,7 @@ def test_expectation_is_taken_with_the_layer_before() -> None:
     printed = oracle.c_sigma(act) * limit.S[1] * limit.D[0]
     layers = finite.fully_connected(6, 2, "softplus")
     place = projection(
-        lambda rng: finite.draw(X, layers, 400, rng).grams[1], limit.last_hidden_gram, printed, 300
+        lambda rng: finite.draw(X, layers, 300, rng).grams[1], limit.last_hidden_gram, printed, 200
     )
     check_projection(*place)
 
