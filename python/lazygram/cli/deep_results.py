@@ -24,8 +24,8 @@ from lazygram.data import Dataset
 from lazygram.files import write_json, write_npz
 from lazygram.networks import DeepNetwork, DeepReLUNetwork
 from lazygram.plotting import save_figure
+from lazygram.training import Run
 from lazygram.training.linearised import LinearisedRun, train_linearised
-from lazygram.training.run import Run
 
 __all__ = ["DeepReference", "write_deep_results"]
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from lazygram.cli.console import EXIT_BAD_INPUT, EXIT_DIVERGED, EXIT_INTERRUPTED, CommandFailed
-from lazygram.training.run import Run, TrainingFailed, TrainingInterrupted
+from lazygram.training import Run, TrainingFailed, TrainingInterrupted
 
 __all__ = ["run_to_end"]
 

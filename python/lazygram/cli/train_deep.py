@@ -26,7 +26,7 @@ from lazygram.networks import (
     FullyConnectedNetwork,
     ResidualNetwork,
 )
-from lazygram.training.run import Run, StepState, train
+from lazygram.training import Run, StepState, train
 
 __all__ = ["ARCHITECTURES", "TWO_LAYER", "deep_options", "settle_two_layer", "train_deep"]
 

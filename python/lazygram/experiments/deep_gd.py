@@ -25,7 +25,7 @@ from lazygram.experiments.base import Experiment, ExperimentResult, Progress, sh
 from lazygram.experiments.deep_expected import Case, TrainedCase, case_of, gd_rows
 from lazygram.experiments.parts import Parts
 from lazygram.plotting import COLORS, drawable, finish_axes, log_ticks, new_figure, ordered_colors
-from lazygram.training.run import StepState, train
+from lazygram.training import StepState, train
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

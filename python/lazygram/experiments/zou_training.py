@@ -24,8 +24,8 @@ from lazygram.experiments.base import Experiment, ExperimentResult, Progress, sh
 from lazygram.experiments.parts import Parts
 from lazygram.experiments.zou_training_expected import TrainingMeasured, training_rows
 from lazygram.plotting import COLORS, finish_axes, log_ticks, new_figure, ordered_colors
+from lazygram.training import StepState, train
 from lazygram.training.losses import get_loss
-from lazygram.training.run import StepState, train
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
