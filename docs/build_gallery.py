@@ -89,7 +89,7 @@ def shrink(source: Path, target: Path) -> None:
 
     with Image.open(source) as image:
         picture = image.convert("RGB")
-    width, colors = min(WIDEST, picture.width), 128
+    width, colors = min(WIDEST, picture.width), 256
     while True:
         size = (width, round(picture.height * width / picture.width))
         small = picture.resize(size, Image.Resampling.LANCZOS).quantize(colors, dither=Image.Dither.NONE)
@@ -97,7 +97,7 @@ def shrink(source: Path, target: Path) -> None:
         small.save(data, "PNG", optimize=True)
         if len(data.getvalue()) < LARGEST:
             break
-        width, colors = int(0.85 * width), 64
+        width, colors = int(0.85 * width), max(64, colors // 2)
     with atomic_path(target) as temporary:
         temporary.write_bytes(data.getvalue())
 

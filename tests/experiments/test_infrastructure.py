@@ -380,7 +380,7 @@ def test_interrupt_stops_all_processes_and_keeps_parts(tmp_path: Path, jobs: int
         os.killpg(process.pid, signal.SIGINT)
     else:
         process.send_signal(signal.SIGINT)
-    _, told = process.communicate(timeout=30)
+    _, told = process.communicate(timeout=60)
     assert process.returncode == 130, told
     assert "Traceback" not in told
     assert not any(map(alive, pids))

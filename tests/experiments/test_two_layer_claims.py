@@ -272,7 +272,9 @@ def test_lazy_bands_catch_wrong_numbers() -> None:
     assert "||H(k) - H(0)||_2: exponent" in change(gram_change=0.01 * flat)
     assert "R'" in change(distance_bound=0.2 * fall)
     assert "least lmin" in change(lambda_least=0.09 * flat)
-    assert "lmin(H(0)), by width" in change(lambda_start=good.lambda_start[:, ::-1])
+    turned = {"widths": (1024, 16384), "lambda_start": good.lambda_start[:, ::-1]}
+    assert "lmin(H(0)), by width" in change(**turned)
+    assert "lmin(H(0)), by width" not in change(lambda_start=good.lambda_start[:, ::-1])
 
 
 def test_predictor_against_a_plain_loop() -> None:

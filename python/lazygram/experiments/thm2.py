@@ -237,7 +237,7 @@ EXPERIMENT = Experiment(
     quick=Parameters(widths=(256, 1024, 4096), seeds=(0, 1, 2)),
     run=run,
     draw=draw,
-    full_seconds=40.0,
+    full_seconds=50.0,
     quick_seconds=3.0,
     inferred={
         **dict.fromkeys(("n", "dim", "widths", "steps"), "the text has no experiment for the theorem"),
