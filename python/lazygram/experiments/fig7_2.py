@@ -240,7 +240,7 @@ def draw(result: ExperimentResult) -> Figure:
     a, p = result.arrays, result.parameters
     figure, axes = new_figure(1, 3, width=12.0, height=4.0)
     tau, side = p["tau"], a["plane"] / p["tau"]
-    levels = np.linspace(np.nanmin(a["values"]), np.nanmax(a["values"]), 40)
+    levels = np.linspace(np.nanmin(a["values"]), np.nanmax(a["values"]), 15)
     half = len(side) // 2
     panels = (("(a) Tube, d = 2", slice(half, None)), ("(b) Octopus, d = 2", slice(None)))
     for place, (title, part) in zip(axes[:2], panels, strict=True):
