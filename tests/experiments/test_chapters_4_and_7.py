@@ -191,9 +191,9 @@ WRONG: list[tuple[str, Change, str]] = [
     ("essay.landscape", set_to("end", (1, 0), 1e-3), "width 20"),
     ("essay.landscape", set_to("end", 0, 0.05), "width 1: median"),
     ("essay.landscape", set_to("excess", (0, -1, 1), 1e-3), "linear"),
-    ("essay.width", set_to("train_error", (0, 0), 0.01), "training error"),
-    ("essay.width", set_to("iterations", (0, 1), 1e6), "iterations"),
-    ("essay.width", set_to("test_error", (0, 1), 0.9), "test error"),
+    ("essay.width", set_to("train_error", (1, 0, 0), 0.01), "digits: largest training error"),
+    ("essay.width", set_to("iterations", (0, 0, 1), 1e6), "templates: iterations"),
+    ("essay.width", set_to("test_error", (1, 0, 1), 0.9), "digits: test error"),
 ]
 
 
@@ -305,6 +305,7 @@ def test_full_bands_of_figure_4_2() -> None:
         ("fig7.4", {"shown": 25}, "shown: there is no start 25"),
         ("essay.rank", {"relu_dim": (3,)}, "relu_dim: as many entries"),
         ("essay.landscape", {"hidden": ((0,),)}, "hidden: must be positive"),
+        ("essay.width", {"images": ("cifar",)}, "images: one or more of templates, digits"),
         ("essay.width", {"batch": 500}, "batch: must be at most train = 400"),
         ("essay.width", {"momentum": 1.0}, "momentum: must be in"),
     ],
