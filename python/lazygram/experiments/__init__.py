@@ -49,6 +49,7 @@ REGISTRY = Registry(
         "fig6.4": "fig6_4",
         # Saddle points: thesis chapter 7
         "fig7.warmup": "fig7_warmup",
+        "fig7.2": "fig7_2",
         "fig7.3": "fig7_3_4:FIG7_3",
         "fig7.4": "fig7_3_4:FIG7_4",
         # Deep ReLU networks: Zou et al.

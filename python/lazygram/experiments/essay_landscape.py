@@ -221,7 +221,7 @@ EXPERIMENT = Experiment(
     quick=Parameters(widths=(1, 3, 20), starts=5, hidden=((3, 8),), steps=20000, linear_starts=3),
     run=run,
     draw=draw,
-    full_seconds=60.0,
+    full_seconds=20.0,
     quick_seconds=5.0,
     inferred=dict.fromkeys(
         ("n", "dim", "widths", "scale", "hidden", "linear_n", "noise", "step_size"),

@@ -267,7 +267,7 @@ EXPERIMENT = Experiment(
     quick=Parameters(n=100, dim=100, hidden=30, outputs=5, variance=1e-3, step_size=0.002, dtype="float64"),
     run=run,
     draw=draw,
-    full_seconds=200.0,
+    full_seconds=90.0,
     quick_seconds=5.0,
     inferred={
         "label_scale": "data are not in the text; this scale gives norms near the printed ones",
