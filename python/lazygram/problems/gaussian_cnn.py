@@ -333,6 +333,17 @@ class GaussianCNN:
         aligned = (v * self.w_star).sum(axis=-1) > 0
         return np.asarray(((a * self.a_star).sum(axis=-1) > 0) & aligned & small)
 
+    def bad_start(self, v: Any, a: Any) -> np.ndarray[Any, np.dtype[np.bool_]]:
+        """Whether a start meets Theorem 5.5's conditions, from which descent ends at the spurious point.
+
+        a.a* < 0, |1.a| <= W |1.a*| and ``g(phi) <= 1 - 2 rho``, which needs rho <= 1/2 and a small
+        step size.
+        """
+        v, a = as_stack(v, "v", self.p), as_stack(a, "a", self.k)
+        small = np.abs(a.sum(axis=-1)) <= self.filter_norm * np.abs(self.total)
+        away = correlation(angle_between(v, self.w_star)) <= 1 - 2 * self.ratio
+        return np.asarray(((a * self.a_star).sum(axis=-1) < 0) & away & small)
+
     @property
     def spurious_output(self) -> Float64:
         """a_sp = W (11' + (pi-1) I)^{-1} (11' - I) a*, which with phi = pi is stationary; (..., k).
