@@ -25,6 +25,21 @@ LARGEST = 100_000  # bytes of a figure
 WIDEST = 1200  # pixels
 
 
+USAGE = """\
+```sh
+lazygram reproduce --list                  # ids, titles, rough durations
+lazygram reproduce fig2.1 'thm2*'          # some of them
+lazygram reproduce all --quick --jobs 2    # all of them, two at a time
+lazygram reproduce fig2.1 --list           # its settings, and which of them the text does not print
+lazygram reproduce fig2.1 --set step_size=0.1
+```
+
+Every experiment leaves `data.npz`, `results.json`, `figure.png` and `figure.svg` in a folder of its own, and
+`report.html` shows everything in the folder (`--out`, or `runs/full` and `runs/quick`) with expected beside
+measured. What is finished is not run again unless the settings, the version or the experiment's own code
+changed (`--force` runs it in any case); after Ctrl-C the same command goes on where it stopped."""
+
+
 class Watch:
     """Prints how every experiment ended."""
 
@@ -74,7 +89,7 @@ def shrink(source: Path, target: Path) -> None:
 
     with Image.open(source) as image:
         picture = image.convert("RGB")
-    width, colors = min(WIDEST, picture.width), 128
+    width, colors = min(WIDEST, picture.width), 256
     while True:
         size = (width, round(picture.height * width / picture.width))
         small = picture.resize(size, Image.Resampling.LANCZOS).quantize(colors, dither=Image.Dither.NONE)
@@ -82,7 +97,7 @@ def shrink(source: Path, target: Path) -> None:
         small.save(data, "PNG", optimize=True)
         if len(data.getvalue()) < LARGEST:
             break
-        width, colors = int(0.85 * width), 64
+        width, colors = int(0.85 * width), max(64, colors // 2)
     with atomic_path(target) as temporary:
         temporary.write_bytes(data.getvalue())
 
@@ -131,9 +146,11 @@ def index(gallery: Path) -> str:
         "# Gallery",
         "",
         "Every figure, table and claim of the texts that this package reproduces, each with its expected",
-        "numbers checked. The figures here are from the quick sizes (`lazygram reproduce ID --quick`); without",
-        "`--quick` the sizes are those of the texts. This page and the measured parts of the others are made",
-        "by `python docs/build_gallery.py`.",
+        "numbers checked. The figures here are from the quick sizes (`lazygram reproduce ID --quick`);",
+        "without `--quick` the sizes are those of the texts. This page and the measured parts of the others",
+        "are made by `python docs/build_gallery.py`.",
+        "",
+        *USAGE.splitlines(),
         "",
         "| id | what | source |",
         "|---|---|---|",

@@ -1,4 +1,4 @@
-"""The gallery: every experiment has a page with what it must say, every page an experiment, figures are small."""
+"""The gallery: every experiment has a page with what it must say, figures are small, it can be rebuilt."""
 
 from __future__ import annotations
 

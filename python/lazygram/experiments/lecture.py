@@ -202,7 +202,7 @@ EXPERIMENT = Experiment(
     title="Gradient flow on an average loss: the rate of decay and its factors of two",
     source="Lecture notes on the neural tangent kernel, convergence of gradient flow",
     full=Parameters(),
-    quick=Parameters(width=1000),
+    quick=Parameters(width=500, records=60),
     run=run,
     draw=draw,
     full_seconds=10.0,

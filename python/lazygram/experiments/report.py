@@ -101,8 +101,8 @@ def _head(records: Sequence[Record]) -> str:
         f"<p>{len(records)} experiments: {told}. {rows} expectations, {missed} not met.</p>\n"
         f'<p class="facts">Written {now} by lazygram {escape(__version__)}. '
         f"Computing time of the experiments: {_duration(seconds)}. {_machines(records)}</p>\n"
-        '<p class="facts">Bands were fixed before these runs and come from theory, from the texts, or from '
-        "references that share no code with this package; an expectation that is not met stays FAIL.</p>"
+        '<p class="facts">Bands come from theory, from the texts, or from references that share no code with '
+        "this package. An expectation that is not met stays FAIL.</p>"
     )
 
 

@@ -181,13 +181,13 @@ def draw(result: ExperimentResult) -> Figure:
         place.plot(step, drawable(curve), color=color, label=f"m = {width}")
     place.plot(
         step,
-        arrays["frozen_loss"][0],
+        drawable(arrays["frozen_loss"][0]),
         ":",
         color=COLORS["orange"],
         label=r"frozen $H^\infty$, widest",
         zorder=5,
     )
-    place.plot(step, arrays["bound"][0], "--", color=COLORS["red"], label="Theorem 2.3, widest")
+    place.plot(step, drawable(arrays["bound"][0]), "--", color=COLORS["red"], label="Theorem 2.3, widest")
     log_scale(place, arrays["loss"][0])
     floor = np.nanmin(arrays["frozen_loss"][0])
     place.set_ylim(bottom=max(floor / 10, 1e-26))
