@@ -281,6 +281,8 @@ def test_bad_starts_end_at_the_spurious_point() -> None:
         (lambda: GaussianCNN([np.nan], [1.0]), "w_star: entry"),
         (lambda: GOLDEN.loss([1.0, 2.0], A), r"v: last axes \(3\) are needed"),
         (lambda: GOLDEN.loss(np.zeros(3), A), "v: a zero vector"),
+        (lambda: GOLDEN.loss_unnormalised(np.zeros(3), A), "w: a zero vector"),
+        (lambda: GOLDEN.gradients_unnormalised(np.zeros(3), A), "w: a zero vector"),
         (lambda: GOLDEN.gradients(V, [1.0]), r"a: last axes \(4\) are needed"),
         (lambda: GOLDEN.descend(V, A, step_size_limit(4), 3), "step_size: must be below"),
         (lambda: GOLDEN.descend(V, A, 0.1, -1), "steps: must not be negative"),
