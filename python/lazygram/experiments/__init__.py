@@ -30,6 +30,11 @@ REGISTRY = Registry(
         "lecture": "lecture",
         # Deep networks: thesis chapter 3
         # Balance of layers, matrix factorisation: thesis chapter 4
+        "fig4.1": "fig4_1",
+        "balance": "balance",
+        "thm4.4": "thm4_4",
+        "thm4.5": "thm4_5",
+        "fig4.2": "fig4_2",
         # Gaussian input, two layers: thesis chapter 5
         "fig5.1": "fig5_1",
         "fig5.2": "fig5_2",
@@ -40,9 +45,16 @@ REGISTRY = Registry(
         "fig6.3cd": "fig6_3cd",
         "fig6.4": "fig6_4",
         # Saddle points: thesis chapter 7
+        "fig7.warmup": "fig7_warmup",
+        "fig7.2": "fig7_2",
+        "fig7.3": "fig7_3_4:FIG7_3",
+        "fig7.4": "fig7_3_4:FIG7_4",
         # Deep ReLU networks: Zou et al.
         # Landscape: essay
         "essay.gradient": "essay_gradient",
+        "essay.rank": "essay_rank",
+        "essay.landscape": "essay_landscape",
+        "essay.width": "essay_width",
     },
     package=__name__,
 )

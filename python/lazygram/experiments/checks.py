@@ -7,9 +7,9 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from lazygram.arrays import check_nonnegative_int, check_positive_int
+from lazygram.arrays import check_nonnegative_int, check_positive_float, check_positive_int
 
-__all__ = ["check_increasing", "check_seeds", "exponent"]
+__all__ = ["check_floats", "check_increasing", "check_seeds", "exponent"]
 
 
 def check_increasing(values: Sequence[int], name: str) -> None:
@@ -38,10 +38,23 @@ def check_seeds(values: Sequence[int], name: str = "seeds") -> None:
         check_nonnegative_int(value, name)
 
 
-def _check(values: Sequence[int], name: str) -> None:
+def check_floats(values: Sequence[float], name: str, *, increasing: bool = False) -> None:
+    """Check that these are positive finite numbers, at least one, `increasing` if wanted.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If they are not; the message begins with `name`.
+    """
+    _check(values, name, increasing)
+    for value in values:
+        check_positive_float(value, name)
+
+
+def _check(values: Sequence[float], name: str, increasing: bool = True) -> None:
     if not len(values):
         raise ValueError(f"{name}: at least one is needed")
-    if sorted(set(values)) != list(values):
+    if increasing and sorted(set(values)) != list(values):
         raise ValueError(f"{name} must be increasing, got {', '.join(map(str, values))}")
 
 
