@@ -63,7 +63,7 @@ def test_outcomes_against_a_plain_loop() -> None:
         np.testing.assert_allclose(result.arrays["loss"][:, :, s].T, expected["loss"][:, :61], atol=1e-12)
         np.testing.assert_allclose(result.arrays["final_angle"][:, s], expected["angle"][:, 80], atol=1e-7)
         np.testing.assert_array_equal(result.arrays["good"][:, s], expected["good"])
-    assert any("Bands exist for step size 0.1" in note for note in result.notes) or any(
+    assert any("Bands exist for p = 25, k = 20" in note for note in result.notes) or any(
         "No run reached" in note for note in result.notes
     )
 
@@ -126,6 +126,8 @@ def test_failures_meet_their_bands_and_wrong_ones_do_not() -> None:
     law = 0.4 * delta**3 / (6 * np.pi)
     angles = np.array([[1e-6], [1e-6], [np.pi - delta], [1e-6]])
     values: dict[str, Any] = {
+        "p": 25,
+        "k": 20,
         "step_size": 0.1,
         "a_norm": 1.0,
         "seeds": (5,),
@@ -267,6 +269,7 @@ def test_figures_are_drawn(tmp_path: Path, name: str) -> None:
         ("table5.1", {"ratios": (0.0, 30.0)}, "ratios: must lie between 0 and the smallest k, 25"),
         ("table5.1", {"ks": (36, 25)}, "ks must be increasing"),
         ("table5.1", {"limit_norm": -1.0}, "limit_norm: must be positive"),
+        ("table5.1", {"limit_norm": 1.0}, "limit_norm: 1 is one of a_norms already"),
     ],
 )
 def test_parameters_are_checked(name: str, change: dict[str, Any], message: str) -> None:

@@ -173,6 +173,21 @@ def test_theorem_on_one_patch(sigma: float) -> None:
         assert np.sum((w - w_star) ** 2) <= factor * distance**2 * (1 + 1e-14)
 
 
+def test_theorem_on_several_patches() -> None:
+    """Theorem 6.3 for a law that meets gamma > 6 L_cross: few inputs at right angles to w*."""
+    law, w_star = NearbyPatches(TruncatedNormalInputs(2, 0.6), 2, 0.05), np.array([1.0, 0.0])
+    beta, cross = growth_constant(law, grid=9), cross_constant(law, grid=9)
+    w = np.array([0.75, 0.2])
+    for _ in range(3):
+        distance = float(np.linalg.norm(w - w_star))
+        phi = start_angle(distance, 1.0)
+        gamma = smallest_moment(law, phi)
+        assert gamma > 6 * cross
+        eta = filter_step_size(law, phi, beta, cross=cross, grid=5)
+        w = w - eta * population_gradient(w, law)
+        assert np.sum((w - w_star) ** 2) <= contraction(eta, gamma, cross) * distance**2
+
+
 def test_rate_near_the_teacher() -> None:
     """ln |w - w*| changes by ln(1 - eta gamma(0)) a step in the end."""
     law = TruncatedNormalInputs(2, 0.5)
@@ -240,6 +255,8 @@ def test_patches_and_gabor_filter() -> None:
         (lambda: predict(np.ones(3), np.ones((2, 4))), r"Z: last axes \(any, any, 3\)"),
         (lambda: sample_gradients(np.ones(2), np.ones(3), np.ones((1, 1, 2))), "Z: last axes"),
         (lambda: population_gradient(np.ones((2, 2)), SphereInputs(2)), "w: a single filter"),
+        (lambda: filter_angle(np.zeros(2), np.ones(2)), "w: a zero vector"),
+        (lambda: gaussian_gradient(np.zeros(2), np.ones(2)), "w: a zero vector"),
         (lambda: image_patches(np.ones((3, 3)), 2), "images: "),
         (lambda: image_patches(np.ones((1, 3, 3)), 4), "size: patches of side 4 do not fit"),
         (lambda: gabor_filter(5, wavelength=0.0), "wavelength: must be positive"),

@@ -114,6 +114,9 @@ def test_monte_carlo_of_the_finite_model(rng: np.random.Generator) -> None:
     expected = np.concatenate([[problem.loss(v, a)], slope.filter, slope.output])
     z = (columns.mean(axis=0) - expected) / (columns.std(axis=0) / np.sqrt(len(Z)))
     assert np.abs(z).max() < 4.5
+    errors = problem.predict(Z, v, a) - problem.predict(Z, problem.w_star, problem.a_star)
+    z = ((errors**2).mean() / 2 - problem.loss_unnormalised(v, a)) / ((errors**2).std() / 2 / np.sqrt(len(Z)))
+    assert abs(z) < 4.5
     # The thesis' text (5.3) lacks 1/(2 pi) in the last term: the sample tells them apart.
     printed = expected[0] - np.linalg.norm(problem.w_star) * a.sum() * problem.a_star.sum() * (
         1 - 1 / (2 * np.pi)
@@ -249,6 +252,27 @@ def test_both_outcomes() -> None:
     np.testing.assert_allclose(delta, 2 * np.pi / (0.1 * overlap * 2000), rtol=0.2)
 
 
+def test_bad_starts_end_at_the_spurious_point() -> None:
+    """Theorem 5.5, which needs rho <= 1/2: every start that meets its conditions fails."""
+    rng = np.random.default_rng(4)
+    kept = []
+    while len(kept) < 15:
+        w, b = rng.standard_normal(5), rng.standard_normal(8)
+        problem = GaussianCNN(w / np.linalg.norm(w), b / np.linalg.norm(b))
+        v, a = sign_patterns(*problem.start(rng))
+        bad = np.flatnonzero(problem.bad_start(v, a))
+        if len(bad):
+            assert problem.ratio <= 0.5
+            kept.append((problem.w_star, problem.a_star, v[bad[0]], a[bad[0]]))
+    w_stars, a_stars, v, a = (np.array(part) for part in zip(*kept, strict=True))
+    problem = GaussianCNN(w_stars, a_stars)
+    run = problem.descend(v, a, 0.1, 4000, record_every=50)
+    assert (run.overlap[1:] < 0).all()
+    assert (np.diff(run.angle, axis=0) > 0).all()
+    assert run.angle[-1].min() > 3
+    np.testing.assert_allclose(run.a, problem.spurious_output, atol=1e-3)
+
+
 @pytest.mark.parametrize(
     ("call", "message"),
     [
@@ -257,6 +281,8 @@ def test_both_outcomes() -> None:
         (lambda: GaussianCNN([np.nan], [1.0]), "w_star: entry"),
         (lambda: GOLDEN.loss([1.0, 2.0], A), r"v: last axes \(3\) are needed"),
         (lambda: GOLDEN.loss(np.zeros(3), A), "v: a zero vector"),
+        (lambda: GOLDEN.loss_unnormalised(np.zeros(3), A), "w: a zero vector"),
+        (lambda: GOLDEN.gradients_unnormalised(np.zeros(3), A), "w: a zero vector"),
         (lambda: GOLDEN.gradients(V, [1.0]), r"a: last axes \(4\) are needed"),
         (lambda: GOLDEN.descend(V, A, step_size_limit(4), 3), "step_size: must be below"),
         (lambda: GOLDEN.descend(V, A, 0.1, -1), "steps: must not be negative"),

@@ -109,6 +109,8 @@ def run(
     owner = np.nonzero(failed)[1]
     distance = np.linalg.norm(part["a"] - problem.spurious_output, axis=-1)
     measured = Measured(
+        p=p.p,
+        k=p.k,
         step_size=p.step_size,
         a_norm=p.a_norm,
         seeds=p.seeds,

@@ -251,7 +251,7 @@ EXPERIMENT = Experiment(
         "loss is of first order in rho.",
         "Section 6.3.1 has L_cross small for close patches. Over all angles it is not: for k = 20, p = 2 it "
         "tends to 0.062, not to 0, as sigma_2 -> 0 (at angles below sigma_2 a filter's edge cuts patches "
-        "apart). The condition gamma > 6 L_cross of Theorem 6.3 then fails, and descent converges "
+        "apart). The condition gamma > 6 L_cross of Theorem 6.3 fails for sigma = 1, and SGD converges "
         "nevertheless.",
     ),
 )

@@ -102,6 +102,8 @@ class Parameters:
             raise ValueError(f"ratios: must lie between 0 and the smallest k, {self.ks[0]}")
         if self.limit_norm != 0:
             check_positive_float(self.limit_norm, "limit_norm")
+        if self.limit_norm in self.a_norms:
+            raise ValueError(f"limit_norm: {self.limit_norm:g} is one of a_norms already")
 
 
 def run(

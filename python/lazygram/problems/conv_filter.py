@@ -145,7 +145,7 @@ def gradient_from_moments(w: Float64, w_star: Float64, moments: RegionMoments) -
 def filter_angle(w: Any, w_star: Any) -> Float64:
     """Phi: the angle in [0, pi] between filters, shape (..., p), none of them zero."""
     w = as_stack(w, "w", None)
-    return angle_between(w, as_stack(w_star, "w_star", w.shape[-1]))
+    return angle_between(w, as_stack(w_star, "w_star", w.shape[-1]), "w")
 
 
 def population_gradient(w: Any, inputs: FilterInputs, scale: float = 1.0) -> Float64:
@@ -187,7 +187,7 @@ def gaussian_gradient(w: Any, w_star: Any) -> Float64:
     """
     w = as_stack(w, "w", None)
     w_star = as_stack(w_star, "w_star", w.shape[-1])
-    phi = angle_between(w, w_star)[..., None]
+    phi = angle_between(w, w_star, "w")[..., None]
     ratio = np.linalg.norm(w_star, axis=-1, keepdims=True) / np.linalg.norm(w, axis=-1, keepdims=True)
     return np.asarray(w / 2 - ((np.pi - phi) * w_star + ratio * np.sin(phi) * w) / (2 * np.pi))
 

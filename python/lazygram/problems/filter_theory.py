@@ -25,7 +25,7 @@ from collections.abc import Callable
 
 import numpy as np
 from scipy.optimize import brentq, minimize_scalar
-from scipy.stats import beta as beta_law
+from scipy.special import betainc
 
 from lazygram.arrays import Float64, check_positive_float, check_positive_int
 from lazygram.problems.filter_inputs import FilterInputs, RegionMoments
@@ -247,5 +247,5 @@ def ball_start_probability(alpha: float, p: int) -> float:
     nodes, weights = np.polynomial.legendre.leggauss(200)
     r = (nodes + 1) / 2
     least = np.minimum(alpha * (r + 1 / r) / 2, 1.0)
-    tail = beta_law.sf((1 + least) / 2, (p - 1) / 2, (p - 1) / 2)
+    tail = betainc((p - 1) / 2, (p - 1) / 2, (1 - least) / 2)
     return float((weights / 2 * p * r ** (p - 1) * tail).sum())

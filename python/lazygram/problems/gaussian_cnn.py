@@ -79,10 +79,17 @@ def correlation_gap(phi: Any) -> Float64:
     return np.asarray(2 * np.pi * np.sin(phi / 2) ** 2 - _sine_excess(phi))
 
 
-def angle_between(v: Float64, w: Float64) -> Float64:
+def angle_between(v: Float64, w: Float64, name: str = "v") -> Float64:
     """Angle in [0, pi] between vectors along the last axis.
 
     From differences of unit vectors: arccos would lose all angles below 1e-8.
+
+    Parameters
+    ----------
+    v, w : ndarray, shape (..., p)
+        Vectors.
+    name : str
+        How error messages call `v`.
 
     Raises
     ------
@@ -91,7 +98,7 @@ def angle_between(v: Float64, w: Float64) -> Float64:
     """
     norms = np.linalg.norm(v, axis=-1, keepdims=True), np.linalg.norm(w, axis=-1, keepdims=True)
     if not (norms[0].all() and norms[1].all()):
-        raise ValueError("v: a zero vector has no direction")
+        raise ValueError(f"{name}: a zero vector has no direction")
     first, second = v / norms[0], w / norms[1]
     apart = np.linalg.norm(first - second, axis=-1)
     return np.asarray(2 * np.arctan2(apart, np.linalg.norm(first + second, axis=-1)))
@@ -256,7 +263,8 @@ class GaussianCNN:
         """Population loss of the network without weight normalisation, with the filter w itself."""
         w, a = as_stack(w, "w", self.p), as_stack(a, "a", self.k)
         # relu is positively homogeneous: f(Z, w, a) = f(Z, w / |w|, |w| a).
-        return self.loss(w, np.linalg.norm(w, axis=-1, keepdims=True) * a)
+        phi = angle_between(w, self.w_star, "w")
+        return self._loss(phi, np.linalg.norm(w, axis=-1, keepdims=True) * a)
 
     def gradients_unnormalised(self, w: Any, a: Any) -> Gradients:
         """Gradients of :meth:`loss_unnormalised`.
@@ -267,7 +275,7 @@ class GaussianCNN:
             Filter (not zero) and output weights.
         """
         w, a = as_stack(w, "w", self.p), as_stack(a, "a", self.k)
-        phi, norm = angle_between(w, self.w_star), np.linalg.norm(w, axis=-1)
+        phi, norm = angle_between(w, self.w_star, "w"), np.linalg.norm(w, axis=-1)
         overlap = (a * self.a_star).sum(axis=-1)
         sums = a.sum(axis=-1)
         off_own = sums**2 - (a**2).sum(axis=-1)
@@ -332,6 +340,17 @@ class GaussianCNN:
         small = np.abs(a.sum(axis=-1)) <= self.filter_norm * np.abs(self.total)
         aligned = (v * self.w_star).sum(axis=-1) > 0
         return np.asarray(((a * self.a_star).sum(axis=-1) > 0) & aligned & small)
+
+    def bad_start(self, v: Any, a: Any) -> np.ndarray[Any, np.dtype[np.bool_]]:
+        """Whether a start meets Theorem 5.5's conditions, from which descent ends at the spurious point.
+
+        a.a* < 0, |1.a| <= W |1.a*| and ``g(phi) <= 1 - 2 rho``, which needs rho <= 1/2 and a small
+        step size.
+        """
+        v, a = as_stack(v, "v", self.p), as_stack(a, "a", self.k)
+        small = np.abs(a.sum(axis=-1)) <= self.filter_norm * np.abs(self.total)
+        away = correlation(angle_between(v, self.w_star)) <= 1 - 2 * self.ratio
+        return np.asarray(((a * self.a_star).sum(axis=-1) < 0) & away & small)
 
     @property
     def spurious_output(self) -> Float64:

@@ -22,7 +22,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 from scipy.optimize import brentq
-from scipy.stats import beta
+from scipy.special import betainc
 
 from lazygram.arrays import Float64, check_positive_float, check_positive_int
 from lazygram.problems.gaussian_cnn import correlation, step_size_limit
@@ -290,4 +290,5 @@ def limit_probability(k: int, rho: float, p: int) -> float:
     phi = critical_angle(k, rho)
     if phi is None:
         return 1.0
-    return float(beta.sf((1 + math.cos(phi)) / 2, (p - 1) / 2, (p - 1) / 2))
+    half = (p - 1) / 2
+    return float(betainc(half, half, math.sin(phi / 2) ** 2))
