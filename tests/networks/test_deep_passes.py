@@ -214,6 +214,21 @@ def test_patterns_are_the_signs(network: DeepNetwork, X: np.ndarray) -> None:
         np.testing.assert_array_equal(bits, u > 0)
 
 
+@pytest.mark.parametrize("make", [
+    lambda: FullyConnectedNetwork(20, 6, 3, "relu", seed=4),
+    lambda: FullyConnectedNetwork(20, 6, 3, "leaky_relu", seed=4),
+    lambda: DeepReLUNetwork([14, 10, 20], 6, seed=4),
+])  # fmt: skip
+def test_homogeneous_layers_are_balanced(make: Any, X: np.ndarray) -> None:
+    """<W^(h), dL/dW^(h)> is the same for all trained layers, at every parameter value (thesis, ch. 4)."""
+    network = make()
+    weight = np.sin(np.arange(5.0))
+    gradients = network.backward(network.forward(X), weight)
+    flows = [float((W * g).sum()) for W, g in zip(network.parameters, gradients, strict=True)]
+    assert max(flows) - min(flows) <= 1e-13 * max(1.0, np.abs(flows).max())
+    np.testing.assert_allclose(flows[0], network.predict(X) @ weight, rtol=1e-12)  # Euler: f is homogeneous
+
+
 def test_deep_relu_is_inactive_at_zero() -> None:
     network = DeepReLUNetwork.from_parameters([np.array([[0.0, 1.0]])])
     assert not network.patterns([[1.0]])[0][0, 0]
