@@ -27,7 +27,7 @@ NETWORKS = {
     "fc one layer": lambda **kw: FullyConnectedNetwork(24, 6, 1, "tanh", **kw),
     "residual": lambda **kw: ResidualNetwork(24, 6, 4, "silu", c_res=0.9, **kw),
     "conv": lambda **kw: ConvResidualNetwork(12, 2, 3, 3, c_res=0.7, **kw),
-    "conv two axes": lambda **kw: ConvResidualNetwork(10, 1, (2, 3), 2, "tanh", patch=(1, 3), **kw),
+    "conv two axes": lambda **kw: ConvResidualNetwork(10, 1, (2, 3), 2, "tanh", patch=(5, 3), **kw),
     "relu": lambda **kw: DeepReLUNetwork(16, 6, 3, **kw),
     "relu widths": lambda **kw: DeepReLUNetwork([14, 9, 20], 6, **kw),
     "sparse": lambda **kw: SparseNetwork(
@@ -212,6 +212,21 @@ def test_patterns_are_the_signs(network: DeepNetwork, X: np.ndarray) -> None:
     for bits, u in zip(patterns, hidden, strict=True):
         assert bits.dtype == bool
         np.testing.assert_array_equal(bits, u > 0)
+
+
+@pytest.mark.parametrize("make", [
+    lambda: FullyConnectedNetwork(20, 6, 3, "relu", seed=4),
+    lambda: FullyConnectedNetwork(20, 6, 3, "leaky_relu", seed=4),
+    lambda: DeepReLUNetwork([14, 10, 20], 6, seed=4),
+])  # fmt: skip
+def test_homogeneous_layers_are_balanced(make: Any, X: np.ndarray) -> None:
+    """<W^(h), dL/dW^(h)> is the same for all trained layers, at every parameter value (thesis, ch. 4)."""
+    network = make()
+    weight = np.sin(np.arange(5.0))
+    gradients = network.backward(network.forward(X), weight)
+    flows = [float((W * g).sum()) for W, g in zip(network.parameters, gradients, strict=True)]
+    assert max(flows) - min(flows) <= 1e-13 * max(1.0, np.abs(flows).max())
+    np.testing.assert_allclose(flows[0], network.predict(X) @ weight, rtol=1e-12)  # Euler: f is homogeneous
 
 
 def test_deep_relu_is_inactive_at_zero() -> None:
