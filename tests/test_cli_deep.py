@@ -121,13 +121,27 @@ def test_deep_relu_with_every_loss(loss: str) -> None:
 
 
 def test_sgd_flow_and_resumed_runs() -> None:
-    sgd = ["--arch", "fc", *SMALL, "--method", "sgd", "--batch-size", "2", "--step-size", "0.05", "--seed", "3"]
+    sgd = [
+        "--arch",
+        "fc",
+        *SMALL,
+        "--method",
+        "sgd",
+        "--batch-size",
+        "2",
+        "--step-size",
+        "0.05",
+        "--seed",
+        "3",
+    ]
     ok(*sgd, "--out", "r")
     predicted = arrays("r/predicted.npz")
     assert predicted["distance_initial"][0] == pytest.approx(0.0, abs=1e-12)
     # The linearised network saw the same batches: it stays beside the network.
     assert 0.0 < predicted["distance_initial"].max() < 0.3
-    assert json.loads(Path("r/summary.json").read_text())["theory"] == []  # the theorems are about full batches
+    assert (
+        json.loads(Path("r/summary.json").read_text())["theory"] == []
+    )  # the theorems are about full batches
 
     ok("--arch", "resnet", *SMALL, "--method", "flow", "--step-size", "0.05", "--out", "f")
     assert not Path("f/predicted.npz").exists()
