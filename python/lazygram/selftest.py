@@ -152,6 +152,32 @@ def training() -> None:
     _require(float(run.history["loss"][-1]) < losses[0], "the loss did not fall")
 
 
+def deep_networks() -> None:
+    """Gram matrices of a deep network are those of its gradients; a step of training is one of NumPy."""
+    from lazygram.networks import ResidualNetwork
+
+    X, y = _inputs((5, 4), 12), _inputs((1, 5), 13)[0]
+    network = ResidualNetwork(16, 4, 3, "tanh", seed=3)
+    forward = network.forward(X)
+    rows = [network.backward(forward, unit) for unit in np.eye(5)]
+    for h, gram in enumerate(network.layer_grams(X)):
+        jacobian = np.stack([row[h].ravel() for row in rows])
+        _close(f"G of layer {h + 1}", gram, jacobian @ jacobian.T, 1e-13 * float(np.abs(gram).max()))
+    a, moved = network.parameters[-1], 1e-5 * np.cos(np.arange(16.0))
+    changed = network.with_parameters([*network.parameters[:-1], a + moved])
+    slope = np.stack([row[-1] for row in rows]) @ moved  # f is linear in a
+    _close("change of f", changed.predict(X) - forward.outputs, slope, 1e-13)
+    run = lazygram.train(network, X, y, 1, 0.05, record=["loss"])
+    for name, W, gradient, after in zip(
+        network.parameter_names,
+        network.parameters,
+        network.backward(forward, forward.outputs - y),
+        run.network.parameters,
+        strict=True,
+    ):
+        _close(f"step of {name}", after, W - 0.05 * gradient, 1e-14)
+
+
 def certified_bound() -> None:
     """The certified bound lies below the smallest eigenvalue, and close to it."""
     from lazygram.analysis import certified_lambda_min
@@ -205,6 +231,7 @@ CHECKS: tuple[Callable[[], None], ...] = (
     gram_at_finite_width,
     gram_at_infinite_width,
     training,
+    deep_networks,
     certified_bound,
     isa_levels,
     thread_independence,

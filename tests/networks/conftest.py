@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
+
+from lazygram.parallel import single_threaded_blas
 
 
 def patch_matrix(x: np.ndarray, image: tuple[int, ...], patch: tuple[int, ...]) -> np.ndarray:
@@ -49,6 +51,46 @@ def reference_forward(
         else:
             xs.append(xs[-1] + c_res / (H * np.sqrt(m)) * phi(us[-1]))
     return (a * xs[-1]).sum(), xs, us
+
+
+def patch_operator(channels: int, image: tuple[int, ...], patch: tuple[int, ...]) -> np.ndarray:
+    """phi as a matrix on flattened images: its transpose is the adjoint."""
+    p = int(np.prod(image))
+    basis = np.eye(channels * p).reshape(-1, channels, p)
+    return np.stack([patch_matrix(e, image, patch).ravel() for e in basis], axis=1)
+
+
+def reference_gradient(
+    kind: str, parameters: list[np.ndarray], x: np.ndarray, phi: Any, dphi: Any, **options: Any
+) -> Any:
+    """Output, pre-activations and gradient of the output in every parameter for one example."""
+    f, xs, us = reference_forward(kind, parameters, x, phi, **options)
+    if kind == "relu":
+        m = len(xs[-1])
+        g = np.concatenate([np.ones(m // 2), -np.ones(m - m // 2)])
+        gradients = []
+        for W, u, below in zip(parameters[::-1], us[::-1], xs[-2::-1], strict=True):
+            delta = (u > 0) * g
+            gradients.append(np.outer(below, delta))
+            g = W @ delta
+        return f, us, gradients[::-1]
+    *weights, a = parameters
+    H, m = len(weights), len(a)
+    g, gradients = a, [xs[-1]]
+    for h in range(H, 0, -1):
+        residual = kind != "fc" and h > 1
+        k = options["c_res"] / (H * np.sqrt(m)) if residual else np.sqrt(options["c_sigma"] / m)
+        delta = k * dphi(us[h - 1]) * g
+        back = weights[h - 1].T @ delta
+        if kind == "conv":
+            z = patch_matrix(xs[h - 1], options["image"], options["patch"])
+            operator = patch_operator(xs[h - 1].shape[0], options["image"], options["patch"])
+            gradients.append(delta @ z.T)
+            back = (operator.T @ back.ravel()).reshape(xs[h - 1].shape)
+        else:
+            gradients.append(np.outer(delta, xs[h - 1]))
+        g = back + g if residual else back
+    return f, us, gradients[::-1]
 
 
 # --- infinite width ---------------------------------------------------------------------------------
@@ -121,8 +163,18 @@ def limit_grams(
     return grams[::-1]
 
 
+@pytest.fixture(autouse=True)
+def one_blas_thread() -> Iterator[None]:
+    """Products here are tiny: threads that wait for each other slow them a hundredfold on a busy machine."""
+    with single_threaded_blas():
+        yield
+
+
 @pytest.fixture
 def reference() -> SimpleNamespace:
     return SimpleNamespace(
-        forward=reference_forward, patch_matrix=patch_matrix, limit_grams=limit_grams, expectation=expectation
+        forward=reference_forward,
+        gradient=reference_gradient,
+        limit_grams=limit_grams,
+        expectation=expectation,
     )

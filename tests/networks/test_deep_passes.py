@@ -131,10 +131,10 @@ def test_gradient_against_finite_differences(
         assert abs((gradients[k] * directions[k]).sum() - expected) <= 2e-9 * (1 + abs(expected))
 
 
-def test_backpropagated_derivatives(network: DeepNetwork, X: np.ndarray, rng: np.random.Generator) -> None:
+@pytest.mark.parametrize("name", [name for name in NETWORKS if name != "sparse"])
+def test_backpropagated_derivatives(name: str, X: np.ndarray, rng: np.random.Generator) -> None:
     """df/du^(h) . V = df along a change of W^(h) that moves u^(h) by V, checked on the last example alone."""
-    if isinstance(network, SparseNetwork):
-        pytest.skip("its weights are shared: no change moves one pre-activation")
+    network = NETWORKS[name](seed=3)
     forward = network.forward(X)
     deltas = network.backpropagate(forward)
     assert [d.shape for d in deltas] == [u.shape for u in forward.preactivations]
@@ -212,6 +212,21 @@ def test_patterns_are_the_signs(network: DeepNetwork, X: np.ndarray) -> None:
     for bits, u in zip(patterns, hidden, strict=True):
         assert bits.dtype == bool
         np.testing.assert_array_equal(bits, u > 0)
+
+
+@pytest.mark.parametrize("make", [
+    lambda: FullyConnectedNetwork(20, 6, 3, "relu", seed=4),
+    lambda: FullyConnectedNetwork(20, 6, 3, "leaky_relu", seed=4),
+    lambda: DeepReLUNetwork([14, 10, 20], 6, seed=4),
+])  # fmt: skip
+def test_homogeneous_layers_are_balanced(make: Any, X: np.ndarray) -> None:
+    """<W^(h), dL/dW^(h)> is the same for all trained layers, at every parameter value (thesis, ch. 4)."""
+    network = make()
+    weight = np.sin(np.arange(5.0))
+    gradients = network.backward(network.forward(X), weight)
+    flows = [float((W * g).sum()) for W, g in zip(network.parameters, gradients, strict=True)]
+    assert max(flows) - min(flows) <= 1e-13 * max(1.0, np.abs(flows).max())
+    np.testing.assert_allclose(flows[0], network.predict(X) @ weight, rtol=1e-12)  # Euler: f is homogeneous
 
 
 def test_deep_relu_is_inactive_at_zero() -> None:

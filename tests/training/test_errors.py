@@ -15,7 +15,7 @@ Y = np.array([1.0, -1.0, 0.5])
 @pytest.mark.parametrize(
     ("changes", "kind", "text"),
     [
-        ({"network": "net"}, TypeError, "network: a TwoLayerReLU is needed, got str"),
+        ({"network": "net"}, TypeError, "network: a TwoLayerReLU or deep network is needed, got str"),
         ({"X": X[:, :1]}, ValueError, "X: 2 columns are needed, got 1"),
         ({"X": X[0]}, ValueError, "X: a 2-D array"),
         ({"X": np.empty((0, 2))}, ValueError, "X: is empty"),
@@ -32,7 +32,7 @@ Y = np.array([1.0, -1.0, 0.5])
         ({"step_size": np.nan}, ValueError, "step_size: must be positive and finite"),
         ({"step_size": "big"}, ValueError, "step_size: a positive number or 'auto' is needed, got 'big'"),
         ({"step_size": None}, TypeError, "step_size: a number"),
-        ({"loss": "hinge"}, ValueError, "loss: one of logistic, quadratic"),
+        ({"loss": "cubic"}, ValueError, "loss: one of exponential, hinge, logistic"),
         ({"loss": 3}, TypeError, "loss: a name or an object"),
         ({"loss": "logistic"}, ValueError, r"y: the logistic loss needs labels -1 and \+1, got 0.5 at 2"),
         ({"method": "adam"}, ValueError, "method: one of gd, sgd, flow"),

@@ -97,7 +97,7 @@ def test_get_loss() -> None:
     own = LogisticLoss(name="mine")
     assert get_loss(own) is own
     assert isinstance(own, Loss)
-    with pytest.raises(ValueError, match="loss: one of exponential, hinge, .* is needed, got 'cubic'"):
+    with pytest.raises(ValueError, match=r"loss: one of exponential, hinge, .* is needed, got 'cubic'"):
         get_loss("cubic")
     for bad in (None, 3, QuadraticLoss, np.square):
         with pytest.raises(TypeError, match=r"loss: a name or an object like lazygram\.Loss"):

@@ -18,7 +18,7 @@ from lazygram.arrays import Array, as_matrix, as_real_array
 __all__ = ["Backend", "Buffers", "backend_of", "check_dtype", "get_backend"]
 
 # Elementwise passes go over this many numbers at a time: few enough for temporaries to stay in cache.
-_BLOCK = 1 << 15
+_BLOCK = 1 << 16
 
 
 class Backend:
@@ -57,21 +57,13 @@ class Backend:
 
     def to_numpy(self, array: Any) -> Array:
         """`array` on the host, as a NumPy array; it may share memory."""
-        if isinstance(array, np.ndarray):
-            return array
-        for method in ("detach", "cpu"):  # PyTorch
-            if hasattr(array, method):
-                array = getattr(array, method)()
-        if self.name == "cupy":
-            array = array.get()
-        return as_real_array(array, "array")
+        return as_real_array(_on_host(array), "array")
 
     def matrix(self, value: Any, name: str, columns: int) -> Any:
         """Checked matrix of examples; an array of this namespace never leaves its device."""
         if self.is_numpy or not self.owns(value):
             # NumPy in between: everything with the array protocol or DLPack is accepted.
-            host = value if self.is_numpy else self.to_numpy(value) if hasattr(value, "detach") else value
-            return self.asarray(as_matrix(host, name, dtype=self.dtype, columns=columns))
+            return self.asarray(as_matrix(_on_host(value), name, dtype=self.dtype, columns=columns))
         xp = self.xp
         if not (xp.isdtype(value.dtype, "real floating") or xp.isdtype(value.dtype, "integral")):
             raise TypeError(f"{name}: real numbers are needed, got dtype {value.dtype}")
@@ -216,8 +208,7 @@ def backend_of(arrays: Sequence[Any], name: str) -> Backend:
     ValueError
         The arrays are of different libraries or devices, or neither float32 nor float64.
     """
-    foreign = [a for a in arrays if not isinstance(a, np.ndarray) and hasattr(a, "__array_namespace__")]
-    foreign += [a for a in arrays if hasattr(a, "detach") and a not in foreign] if not foreign else []
+    foreign = [a for a in arrays if not isinstance(a, np.ndarray) and hasattr(a, "__dlpack__")]
     if not foreign:
         dtypes = [np.asarray(a).dtype for a in arrays]
         single = all(dtype == np.float32 for dtype in dtypes)
@@ -236,6 +227,16 @@ def backend_of(arrays: Sequence[Any], name: str) -> Backend:
         if all(array.dtype == getattr(xp, dtype.name) for array in arrays):
             return Backend(xp, dtype, compat.device(arrays[0]))
     raise ValueError(f"{name}: float32 or float64 arrays are needed, all of one dtype")
+
+
+def _on_host(array: Any) -> Any:
+    """What NumPy can read: no derivative attached (PyTorch), not on a device (PyTorch, CuPy)."""
+    if isinstance(array, np.ndarray):
+        return array
+    for method in ("detach", "cpu"):
+        if hasattr(array, method):
+            array = getattr(array, method)()
+    return array.get() if hasattr(array, "__cuda_array_interface__") and hasattr(array, "get") else array
 
 
 def _compat() -> Any:

@@ -2,7 +2,7 @@
 
 :mod:`lazygram.activations` evaluates in float64 with NumPy and SciPy, for expectations. Networks need the
 same functions in the dtype, in the library and on the device of their arrays. Each pair below keeps full
-accuracy in both tails: exponentials are taken of -\\|x\\| alone.
+accuracy in both tails and clips instead of branching: `where` of NumPy costs as much as eight exponentials.
 """
 
 from __future__ import annotations
@@ -108,13 +108,8 @@ def _decay(b: Backend) -> Function:
 
 
 def _sigmoid(b: Backend) -> Function:
-    xp, decay = b.xp, _decay(b)
-
-    def value(x: Any) -> Any:
-        e = decay(x)
-        return xp.where(x >= 0.0, xp.ones_like(e), e) / (1.0 + e)
-
-    return value
+    xp, decay, negative = b.xp, _decay(b), _negative_part(b)
+    return lambda x: xp.exp(negative(x)) / (1.0 + decay(x))
 
 
 def _sigmoid_slope(b: Backend) -> Function:
@@ -132,11 +127,8 @@ def _relu_pair(b: Backend, _: Parameters) -> tuple[Function, Function]:
 
 
 def _leaky_relu(b: Backend, parameters: Parameters) -> tuple[Function, Function]:
-    a, xp = parameters["slope"], b.xp
-    return (
-        lambda x: xp.where(x >= 0.0, x, a * x),
-        lambda x: xp.where(x >= 0.0, xp.ones_like(x), a * xp.ones_like(x)),
-    )
+    a, positive, negative = parameters["slope"], _positive_part(b), _negative_part(b)
+    return lambda x: positive(x) + a * negative(x), lambda x: (1.0 - a) * b.cast(x >= 0.0) + a
 
 
 def _absolute(b: Backend, _: Parameters) -> tuple[Function, Function]:
@@ -242,10 +234,10 @@ def _mish(b: Backend, _: Parameters) -> tuple[Function, Function]:
 
 
 def _exponential_linear(b: Backend, alpha: float, gain: float) -> tuple[Function, Function]:
-    xp, negative = b.xp, _negative_part(b)
+    xp, positive, negative = b.xp, _positive_part(b), _negative_part(b)
     return (
-        lambda x: gain * xp.where(x >= 0.0, x, alpha * xp.expm1(negative(x))),
-        lambda x: gain * xp.where(x >= 0.0, xp.ones_like(x), alpha * xp.exp(negative(x))),
+        lambda x: gain * positive(x) + (gain * alpha) * xp.expm1(negative(x)),
+        lambda x: (gain * (1.0 - alpha)) * b.cast(x >= 0.0) + (gain * alpha) * xp.exp(negative(x)),
     )
 
 

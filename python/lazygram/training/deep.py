@@ -170,12 +170,10 @@ class DeepTrainer(_Trainer):
 
     def _check_schedule(self, loaded: Checkpoint) -> None:
         """A schedule is known by its values: those of the earlier part must be the same."""
-        before = loaded.history["step_size"]
-        for step, eta in zip(loaded.history["step"], before, strict=True):
-            if step < loaded.step and self.step_sizes[int(step)] != eta:
-                raise ValueError(
-                    f"resume: the step size of step {step} was {eta}, here it is {self.step_sizes[int(step)]}"
-                )
+        for step, eta in zip(loaded.history["step"], loaded.history["step_size"], strict=True):
+            here = self.step_sizes.before(int(step))
+            if here != eta:
+                raise ValueError(f"resume: the step size before step {step} was {eta}, here it is {here}")
 
     def _auto_deep_step_size(self, state: DeepState) -> float:
         curvature = self.loss.curvature
@@ -259,7 +257,7 @@ class DeepTrainer(_Trainer):
         if new and (recording or diverged or done):
             stop = self._record(loss)
         if diverged:
-            eta = self.step_sizes[max(state.step - 1, 0)]
+            eta = self.step_sizes.before(state.step)
             return "diverged", f"the loss is {loss} at step {state.step}: step size {eta:.6g} is too large"
         if done:
             return "tolerance", f"loss {loss:.6g} <= {self.tolerance:.6g} at step {state.step}"
@@ -270,7 +268,7 @@ class DeepTrainer(_Trainer):
         test_loss = None
         if self.y_test is not None:
             test_loss = self._value(state.test_predictions(), self.y_test)
-        eta = self.step_sizes[min(state.step, max(self.steps - 1, 0))]
+        eta = self.step_sizes.before(state.step)
         values = self.deep_recorder.record_deep(state, loss, test_loss, self._slope(state.u), eta)
         return self._tell(loss, values)
 

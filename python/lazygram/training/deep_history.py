@@ -46,7 +46,7 @@ class DeepRecorder(Recorder):
     def record_deep(
         self, state: DeepState, loss: float, test_loss: float | None, rho: Float64, step_size: float
     ) -> dict[str, Any]:
-        """Append one step; returns the values by name. `rho` is dL/du, `step_size` that of the next step."""
+        """Append one step; returns the values by name. `rho` is dL/du, `step_size` what led here."""
         values: dict[str, Any] = {"step": state.step, "time": state.time}
         values |= {"step_size": step_size, "loss": loss}
         if "predictions" in self.quantities:

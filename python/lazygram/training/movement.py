@@ -59,8 +59,9 @@ def largest_singular_value(backend: Backend, matrix: Any, *, tolerance: float = 
     value = 0.0
     for k in range(min(_ITERATIONS, n)):
         basis[k] = vector
-        image = backend.matmul(matrix, backend.asarray(vector))
-        image = backend.to_numpy(backend.matmul(matrix.T, image)).astype(np.float64)
+        with np.errstate(over="ignore", invalid="ignore"):  # weights of a run that diverges
+            image = backend.matmul(matrix, backend.asarray(vector))
+            image = backend.to_numpy(backend.matmul(matrix.T, image)).astype(np.float64)
         if not np.isfinite(image).all():
             return np.nan
         diagonal.append(float(image @ vector))

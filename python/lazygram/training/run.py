@@ -221,11 +221,11 @@ def train(
         gram_initial_distance = ||H(0) - H_inf||_2 when these are recorded, and why the run stopped; for
         method "event" "engine": pairs tracked, evaluated, flipped, and seconds by phase.
 
-        Deep networks record "step_size", "lambda_min", "lambda_max" and "gram_change" of the empirical NTK,
-        and per parameter, as arrays (records, layers): "layer_lambda_min" and "layer_gram_change" of
-        G^(h)(k), "layer_distance" = ||W(k) - W(0)||_F, "layer_movement" = that over ||W(0)||_F,
-        "layer_movement_op" = ||W(k) - W(0)||_2, "gradient_norm" = ||dL/dW||_F; "pattern_change" is (records,
-        hidden layers).
+        Deep networks record "step_size" (the one that led to the step), "lambda_min", "lambda_max" and
+        "gram_change" of the empirical NTK, and per parameter, as arrays (records, layers): "layer_lambda_min"
+        and "layer_gram_change" of G^(h)(k), "layer_distance" = ||W(k) - W(0)||_F, "layer_movement" = that
+        over ||W(0)||_F, "layer_movement_op" = ||W(k) - W(0)||_2, "gradient_norm" = ||dL/dW||_F;
+        "pattern_change" is (records, hidden layers).
 
     Raises
     ------

@@ -34,12 +34,11 @@ class StepSizes:
         self._list: list[float] = []
         if callable(step_size):
             self._rule = step_size
+            check_positive_float(step_size(0), "step_size(0)")
         elif isinstance(step_size, Iterable):
             self._list = [check_positive_float(eta, "step_size") for eta in step_size]
-            if len(self._list) < steps:
-                raise ValueError(
-                    f"step_size: {steps} numbers are needed, one for each step, got {len(self._list)}"
-                )
+            if len(self._list) < max(steps, 1):
+                raise ValueError(f"step_size: {max(steps, 1)} numbers are needed, got {len(self._list)}")
         else:
             self.constant = check_positive_float(step_size, "step_size")
 
@@ -48,4 +47,8 @@ class StepSizes:
             return self.constant
         if self._rule is not None:
             return check_positive_float(self._rule(step), f"step_size({step})")
-        return self._list[min(step, len(self._list) - 1)]
+        return self._list[step]
+
+    def before(self, step: int) -> float:
+        """The step size that led to `step`; at the start that of the first step."""
+        return self[max(step - 1, 0)]
