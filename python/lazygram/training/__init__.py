@@ -1,5 +1,6 @@
 """Gradient descent, stochastic gradient descent and gradient flow with recorded history."""
 
+from lazygram.training.linearised import LinearisedRun, train_linearised
 from lazygram.training.losses import (
     ExponentialLoss,
     HingeLoss,
@@ -22,6 +23,7 @@ __all__ = [
     "METHODS",
     "ExponentialLoss",
     "HingeLoss",
+    "LinearisedRun",
     "LogisticLoss",
     "Loss",
     "QuadraticLoss",
@@ -32,4 +34,5 @@ __all__ = [
     "TrainingInterrupted",
     "get_loss",
     "train",
+    "train_linearised",
 ]
