@@ -267,7 +267,7 @@ def test_train_resumed_equals_uninterrupted(monkeypatch: pytest.MonkeyPatch) -> 
         (("--batch-size", "3"), "--batch-size is for --method sgd or event, not gd"),
         (("--method", "sgd", "--batch-size", "13"), "batch_size: at most the number of examples"),
         (("--method", "flow", "--dtype", "float32"), "--dtype float64"),
-        (("--loss", "hinge"), "'--loss'"),
+        (("--loss", "hinge"), "--loss hinge is for deep networks"),
         (("--loss", "logistic"), "y: the logistic loss needs labels -1 and +1"),
         (("--dtype", "float16"), "'--dtype'"),
         (("--seed", "-1"), "'--seed'"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import math
 
@@ -13,7 +14,6 @@ from hypothesis import strategies as st
 from lazygram.analysis import deep_bounds as bounds
 from lazygram.analysis.deep_bounds import NetworkConstants
 from lazygram.analysis.deep_quantities import (
-    DeepQuantities,
     deep_quantities,
     layer_gaps,
     lipschitz_constant,
@@ -373,6 +373,7 @@ def test_report_on_a_run(kind: str, depth: int) -> None:
         assert [entry.measured for entry in rows] == [moved[:, 1:depth].max(), moved[:, [0, depth]].max()]
         assert "not justified" in rows[1].source
     assert all(entry.holds for entry in report if "<= R'" in entry.condition)
+    assert all(entry.name == "distance" for entry in report if "<= R" in entry.condition)
     assert row(report, "|W^(h)(k)-W^(h)(0)|_F/sqrt(m) <= R = lam").measured == moved.max()
     # Sufficient, not necessary: the order of the width is not met although the conclusions hold.
     assert row(report, "m >= the largest of these").holds is False
@@ -399,7 +400,7 @@ def test_a_worse_run_fails_the_rows_it_should() -> None:
 
 def test_what_was_not_recorded_has_no_verdict() -> None:
     q, *_ = quantities("resnet", 2)
-    bare = DeepQuantities(**{**vars(q), "initial": None, "smallest_norm": None, "largest_norm": None})
+    bare = dataclasses.replace(q, initial=None, smallest_norm=None, largest_norm=None)
     report = deep_theory_report(bare, step_size=0.1, history={"step": [0, 1]})
     for text in ("(1-eta lam/2)^k", "|x_i^(h)(0)| >= 1/2", "|G^(H)(0)-K^(H)|_2", "lmin(G^(H)(k))"):
         assert row(report, text).holds is None
@@ -407,6 +408,16 @@ def test_what_was_not_recorded_has_no_verdict() -> None:
     assert row(flow, "L(t) <= exp(-lam t) L(0)").holds
     assert not row(flow, "L(t) <= exp(-lmin(NTK) t) L(0)").holds
     assert not [entry for entry in flow if entry.name == "step size"]
+
+
+def test_convolutions_have_no_constant_for_their_norms() -> None:
+    q, *_ = quantities("resnet", 2)
+    conv = dataclasses.replace(q, constants=constants("conv-resnet", 2, pixels=9, patch=3))
+    report = deep_theory_report(conv, step_size=0.1, history={"step": [0]})
+    norms = [entry for entry in report if entry.name == "feature norms"]
+    assert [entry.measured for entry in norms] == [q.smallest_norm, q.largest_norm]
+    assert [entry.holds for entry in norms] == [None, None]
+    assert "Thm 3.3" in row(report, "(1-eta lam/2)^k").source
 
 
 def test_bad_histories_are_named() -> None:

@@ -125,12 +125,22 @@ def _step_size_rows(q: DeepQuantities, eta: float) -> list[TheoryRow]:
 
 def _initial_rows(q: DeepQuantities) -> list[TheoryRow]:
     norms, gram, _, _ = _LEMMAS[q.constants.architecture]
-    # Lemma 3.1 has 2; the other two say "some constant".
-    source = norms if q.constants.architecture == "fc" else f"{norms}, constant 2"
-    rows = [
-        at_least("feature norms", source, "|x_i^(h)(0)| >= 1/2, smallest", 0.5, q.smallest_norm),
-        at_most("feature norms", source, "|x_i^(h)(0)| <= 2, largest", 2.0, q.largest_norm),
-    ]
+    if q.constants.architecture == "conv-resnet":
+        # The lemma has "some constant poly(p)": the norm is over all pixels.
+        rows = [
+            TheoryRow("feature norms", f"{norms}, constant", text, math.nan, measured, None)
+            for text, measured in (
+                ("|x_i^(h)(0)|_F >= 1/c, smallest", q.smallest_norm),
+                ("|x_i^(h)(0)|_F <= c = poly(p), largest", q.largest_norm),
+            )
+        ]
+    else:
+        # Lemma 3.1 has 2, that of ResNets "some constant".
+        source = norms if q.constants.architecture == "fc" else f"{norms}, constant 2"
+        rows = [
+            at_least("feature norms", source, "|x_i^(h)(0)| >= 1/2, smallest", 0.5, q.smallest_norm),
+            at_most("feature norms", source, "|x_i^(h)(0)| <= 2, largest", 2.0, q.largest_norm),
+        ]
     last = None if q.initial is None else q.initial[q.constants.depth - 1]
     rows += [
         at_most(
@@ -230,7 +240,7 @@ def _moved(
 ) -> TheoryRow:
     chosen = None if moved is None else moved[:, layers]
     measured = None if chosen is None or chosen.size == 0 else worst(chosen)
-    return at_most(f"distance, {name}", source, text, bound, measured)
+    return at_most("distance", source, f"{text}, {name}", bound, measured)
 
 
 def _layer(run: Recorded, name: str, layer: int) -> Float64Array | None:

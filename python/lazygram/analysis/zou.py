@@ -17,7 +17,6 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-import scipy.sparse.linalg
 from numpy.typing import ArrayLike, NDArray
 
 from lazygram.analysis import zou_bounds as bounds
@@ -166,14 +165,13 @@ def _lanczos_norm(matrices: Sequence[Float64Array], masks: Sequence[NDArray[np.b
         return math.sqrt(
             max(0.0, float(np.linalg.norm(np.array([adjoint(forward(e)) for e in np.eye(size)]), 2)))
         )
-    square = scipy.sparse.linalg.LinearOperator(
-        (size, size), matvec=lambda x: adjoint(forward(np.ravel(x))), dtype=np.float64
-    )
+    # Imported here: `import lazygram` does without it.
+    from scipy.sparse.linalg import LinearOperator, eigsh
+
+    square = LinearOperator((size, size), matvec=lambda x: adjoint(forward(np.ravel(x))), dtype=np.float64)
     # A fixed start, so that the same network gives the same digits.
     start = np.random.default_rng(0).standard_normal(size)
-    value = scipy.sparse.linalg.eigsh(
-        square, k=1, which="LA", v0=start, tol=_ITERATION_TOLERANCE, return_eigenvectors=False
-    )
+    value = eigsh(square, k=1, which="LA", v0=start, tol=_ITERATION_TOLERANCE, return_eigenvectors=False)
     return math.sqrt(max(0.0, float(value[0])))
 
 

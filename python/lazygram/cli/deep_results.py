@@ -158,11 +158,11 @@ def write_deep_results(
         write_npz(
             folder / "weights.npz", dict(zip(names, map(np.asarray, run.network.parameters), strict=True))
         )
-    size = "step size " + number(run.summary["step_size"])
+    width = network.widths[0] if isinstance(network, DeepReLUNetwork) else network.parameters[0].shape[0]
     figure = deep_figure(
         run.history,
-        f"{data.name}, {arch}: n = {run.summary['n']}, m = {settings.get('width', '')}, H = {network.depth}, "
-        f"{run.summary['method']}, {run.summary['loss']} loss, {size}".replace("m = , ", ""),
+        f"{data.name}, {arch}: n = {run.summary['n']}, m = {width}, H = {network.depth}, "
+        f"{run.summary['method']}, {run.summary['loss']} loss, step size {number(run.summary['step_size'])}",
         names=run.summary["parameter_names"],
         limits=reference.layer_lambda_min,
         linearised={name: twin.history["loss"] for name, twin in linearised.items()},

@@ -1,5 +1,6 @@
 """Gradient descent, stochastic gradient descent and gradient flow with recorded history."""
 
+from lazygram.training.linearised import LinearisedRun, train_linearised
 from lazygram.training.losses import (
     CrossEntropyLoss,
     DerivativeLoss,
@@ -22,6 +23,7 @@ __all__ = [
     "DerivativeLoss",
     "ExponentialLoss",
     "HingeLoss",
+    "LinearisedRun",
     "LogisticLoss",
     "Loss",
     "QuadraticLoss",
@@ -33,4 +35,5 @@ __all__ = [
     "check_loss",
     "get_loss",
     "train",
+    "train_linearised",
 ]
