@@ -58,7 +58,7 @@ class Sequential(Kernel, Layer):
     >>> import lazygram
     >>> from lazygram.layers import Activation, Dense
     >>> kernel = lazygram.Sequential([Dense(w_std=2**0.5), Activation("relu"), Dense()])
-    >>> kernel.nngp([[3.0, 4.0]]).tolist()
+    >>> kernel.nngp([[3.0, 4.0]]).round(6).tolist()
     [[12.5]]
     """
 
