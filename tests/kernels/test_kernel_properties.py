@@ -179,6 +179,16 @@ def test_single_precision(name: str) -> None:
         assert np.abs(K - exact).max() <= 1e-6 * scale.max()
 
 
+@pytest.mark.parametrize("name", ["dense", "conv1d-flatten", "conv2d-pool", "dense-residual-means"])
+def test_every_instruction_set_level(name: str, isa_level: str) -> None:
+    case = CASES[name]
+    X = inputs(*case.shape)
+    wanted = oracle.kernels(X, case.layers(1))
+    made = sequential(case.layers(1)).nngp_and_ntk(X)
+    np.testing.assert_allclose(made.nngp, wanted.nngp, rtol=1e-12, err_msg=isa_level)
+    np.testing.assert_allclose(made.ntk, wanted.ntk, rtol=1e-12, err_msg=isa_level)
+
+
 def test_invariances() -> None:
     """Rotations of vectors, shifts of images on a torus, permuted channels; homogeneity without biases."""
     X = inputs(5, 4)
