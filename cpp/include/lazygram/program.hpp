@@ -134,7 +134,7 @@ class Program {
     Mean mean = Mean::zero;
   };
   Instruction& append(Opcode op);
-  Value pop(const char* what);
+  const Value& top(const char* what) const;
   void require_image(const char* what) const;
 
   ImageShape input_;

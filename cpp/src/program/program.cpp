@@ -64,11 +64,9 @@ Instruction& Program::append(Opcode op) {
   return instructions_.back();
 }
 
-Program::Value Program::pop(const char* what) {
+const Program::Value& Program::top(const char* what) const {
   require(!stack_.empty(), std::string(what) + ": the stack is empty, push() comes first");
-  const Value top = stack_.back();
-  stack_.pop_back();
-  return top;
+  return stack_.back();
 }
 
 void Program::require_image(const char* what) const {
@@ -142,38 +140,39 @@ void Program::swap() {
 void Program::add(double alpha, double beta) {
   require_number(alpha, "alpha");
   require_number(beta, "beta");
-  const Value top = pop("add");
-  require(top.shape == current_.shape, "add: the two values have different image shapes");
+  const Value other = top("add");
+  require(other.shape == current_.shape, "add: the two values have different image shapes");
+  const bool crossed = other.mean != Mean::zero && current_.mean != Mean::zero;
+  require(!crossed || (other.mean == Mean::vector && current_.mean == Mean::vector),
+          "add: the product of the two branches' means is not known; end one branch with affine()");
+  stack_.pop_back();
   Instruction& i = append(Opcode::add);
   i.x = alpha;
   i.y = beta;
-  const bool crossed = top.mean != Mean::zero && current_.mean != Mean::zero;
-  if (crossed) {
-    require(top.mean == Mean::vector && current_.mean == Mean::vector,
-            "add: the product of the two branches' means is not known; end one branch with "
-            "affine()");
-    i.means = uses_means_ = true;
-  }
-  if (current_.mean == Mean::zero) current_.mean = top.mean;
+  i.means = crossed;
+  uses_means_ = uses_means_ || crossed;
+  if (current_.mean == Mean::zero) current_.mean = other.mean;
 }
 
 void Program::mix(double a, double b) {
   require_nonnegative(a, "a");
   require_nonnegative(b, "b");
-  const Value top = pop("mix");
-  require(top.shape == current_.shape, "mix: the two values have different image shapes");
+  const Value other = top("mix");
+  require(other.shape == current_.shape, "mix: the two values have different image shapes");
+  stack_.pop_back();
   Instruction& i = append(Opcode::mix);
   i.x = a;
   i.y = b;
-  const bool zero = top.mean == Mean::zero && current_.mean == Mean::zero;
+  const bool zero = other.mean == Mean::zero && current_.mean == Mean::zero;
   current_.mean = zero ? Mean::zero : Mean::unknown;
 }
 
 void Program::multiply() {
-  const Value top = pop("multiply");
-  require(top.shape == current_.shape, "multiply: the two values have different image shapes");
+  const Value other = top("multiply");
+  require(other.shape == current_.shape, "multiply: the two values have different image shapes");
+  stack_.pop_back();
   append(Opcode::multiply);
-  const bool zero = top.mean == Mean::zero || current_.mean == Mean::zero;
+  const bool zero = other.mean == Mean::zero || current_.mean == Mean::zero;
   current_.mean = zero ? Mean::zero : Mean::unknown;
 }
 

@@ -56,9 +56,10 @@ inline V asin_of(V size, V rest) {
   return big ? madd(V{} - T(2), small, V{} + T(1.5707963267948966192)) : small;
 }
 
-// 1 - |rho| below this counts as 0: r and the two deviations are each rounded, so a repeated
-// example has about this. An angle of 4e-8 is lost, which is what a rounded r leaves open anyway.
-constexpr double kParallel = 1.5e-15;
+// 1 - |rho| below this counts as 0: r and the deviations are rounded in every layer, and a multiple
+// of an example, after some layers, has up to this. An angle of 9e-8 is lost where rounding leaves
+// 5e-8 open anyway.
+constexpr double kParallel = 4e-15;
 
 template <int tracks, bool one_left>
 void rectified_tracks(const RectifiedPlan& plan, const Deviations& d, double* K,

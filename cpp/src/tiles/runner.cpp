@@ -14,6 +14,7 @@ namespace {
 
 constexpr double kPi = 3.14159265358979323846;
 constexpr double kRootTwoPi = 2.50662827463100050242;
+constexpr double kParallel2 = 8e-15;  // 1 - rho^2 below this counts as 0
 constexpr double kSlack = 1e-6;  // of covariances against variances, both rounded many times
 
 // Output run o of a pass over `axes` of an array of shape `dims` sums inputs that are windows
@@ -531,6 +532,8 @@ void Runner::general_activation(const Instruction& in, const Sides& variance,
     }
     require(prepare_chunk(x, kSlack),
             "X: a covariance inside the program is not finite, exceeds 1e100 or its variances");
+    for (int k = 0; k < kDualChunk; ++k)  // as the arc-cosine loop does, see kParallel there
+      x.d[k] = x.d[k] < kParallel2 * (x.p[k] * x.q[k]) ? 0.0 : x.d[k];
     const auto evaluate = [&](const std::optional<Dual>& closed, const EntryDual* other) {
       if (closed) {
         closed->evaluate(x, out);
