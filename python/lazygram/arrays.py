@@ -113,7 +113,9 @@ def as_matrix(
     return np.ascontiguousarray(array)
 
 
-def as_examples(value: Any, name: str, *, image: tuple[int, ...] | None = None, like: Array | None = None) -> Array:
+def as_examples(
+    value: Any, name: str, *, image: tuple[int, ...] | None = None, like: Array | None = None
+) -> Array:
     """Checked, C-contiguous examples: (n, d) vectors or (n, channels, \\*image) images, float32 or float64.
 
     Parameters

@@ -250,7 +250,8 @@ def _same_terms(first: Coefficients, second: Coefficients) -> tuple[Float64, Flo
         return first.values, first.values
     terms = max(first.values.shape[1], second.values.shape[1])
     one, two = (
-        np.ascontiguousarray(np.pad(c.values, ((0, 0), (0, terms - c.values.shape[1])))) for c in (first, second)
+        np.ascontiguousarray(np.pad(c.values, ((0, 0), (0, terms - c.values.shape[1]))))
+        for c in (first, second)
     )
     return one, two
 

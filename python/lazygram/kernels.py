@@ -57,6 +57,9 @@ class Plan:
         float64 copies of the examples.
     examples : int
         What depends on single examples.
+    duals : int
+        Hermite coefficients of activations without a closed form, one set per variance; an estimate for
+        standard deviations of about 1, and nothing is needed where variances are equal.
     scratch : int
         Tiles, all threads together.
     output : int
@@ -69,13 +72,14 @@ class Plan:
 
     inputs: int
     examples: int
+    duals: int
     scratch: int
     output: int
     available: int
 
     @property
     def total(self) -> int:
-        return self.inputs + self.examples + self.scratch + self.output
+        return self.inputs + self.examples + self.duals + self.scratch + self.output
 
     @property
     def fits(self) -> bool:
@@ -83,7 +87,7 @@ class Plan:
         return self.available == 0 or self.total <= self.available
 
     def __str__(self) -> str:
-        parts = ("inputs", "examples", "scratch", "output", "total", "available")
+        parts = ("inputs", "examples", "duals", "scratch", "output", "total", "available")
         return ", ".join(f"{name} {getattr(self, name) / 2**20:.1f} MiB" for name in parts)
 
 
@@ -260,8 +264,8 @@ class Kernel:
         X, X2, threads, progress
             See :class:`Kernel`.
         callback : callable
-            Gets two slices and an array of their shape, which it may keep. Without X2 only blocks on and above
-            the diagonal come (``cols.start >= rows.start``); the others are their transposes.
+            Gets two slices and an array of their shape, which it may keep. Without X2 only blocks on and
+            above the diagonal come (``cols.start >= rows.start``); the others are their transposes.
         kind : {"ntk", "nngp"}
             Which kernel.
         edge : int
@@ -384,9 +388,7 @@ class Kernel:
             n2 = None if X2 is None else len(as_real_array(X2, "X2"))
             stored = tuple(name for name in outputs if out is None or name not in out)
             _require_memory(_plan(chosen, x.shape, n2, tuple(outputs), x.dtype, stored, threads))
-        return chosen.evaluate(
-            x, X2, outputs, diagonal=diagonal, out=out, threads=threads, progress=progress
-        )
+        return chosen.evaluate(x, X2, outputs, diagonal=diagonal, out=out, threads=threads, progress=progress)
 
     def _compiled(self, X: npt.ArrayLike, program: Program | None = None) -> tuple[Program, Array]:
         x = as_real_array(X, "X")
@@ -453,12 +455,13 @@ def _plan(
     names = outputs if stored is True else (() if stored is False else stored)
     entries = sum(int(np.prod(program.leading_shape(name))) for name in names if name in program.matrices)
     output = entries * n * (others or n) * kept.itemsize
-    return Plan(inputs, int(examples), int(scratch), output, _available_memory())
+    duals = program.dual_bytes * (n + others)
+    return Plan(inputs, int(examples), duals, int(scratch), output, _available_memory())
 
 
 def _require_memory(plan: Plan) -> None:
     if not plan.fits:
         raise MemoryError(
-            f"this kernel needs {plan.total / 2**30:.2f} GiB ({plan}); pass out= a memmap, or use operator(), "
-            "blocks(), row_sums() or top_k(), which do not store the matrix"
+            f"this kernel needs {plan.total / 2**30:.2f} GiB ({plan}); pass out= a memmap, or use "
+            "operator(), blocks(), row_sums() or top_k(), which do not store the matrix"
         )

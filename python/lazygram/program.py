@@ -27,6 +27,8 @@ from lazygram.parallel import check_threads, single_threaded_blas
 __all__ = ["Program", "Run"]
 
 Progress = Callable[[int, int], None]
+_TERMS = 256  # of a Hermite series at standard deviations of about 1; about 60 s^2 at others
+
 _Self = TypeVar("_Self", bound="Program")
 
 
@@ -65,9 +67,9 @@ class Program:
 
     Notes
     -----
-    In the methods, ``v`` are variances, ``b`` means, ``E`` and ``E'`` the expectations of ``phi(u) phi(v)`` and
-    ``phi'(u) phi'(v)`` under N(0, [[v_i, K], [K, v_j]]). Theta starts as 0, b as zero. At the end one plane
-    must be left and the stack be empty.
+    In the methods, ``v`` are variances, ``b`` means, ``E`` and ``E'`` the expectations of ``phi(u) phi(v)``
+    and ``phi'(u) phi'(v)`` under N(0, [[v_i, K], [K, v_j]]). Theta starts as 0, b as zero. At the end one
+    plane must be left and the stack be empty.
     """
 
     def __init__(self, image: Sequence[int] | None = None, normalise_input: bool = False) -> None:
@@ -82,6 +84,7 @@ class Program:
         self.image = None if image is None else tuple(int(side) for side in image)
         self.core = _core.Program(shape, bool(normalise_input))
         self._activations: list[Activation] = []
+        self._pixels: list[int] = []  # of the value that each activation acts on
         self._emits: dict[str, int] = {}
         self._means: dict[str, int] = {}
 
@@ -95,8 +98,10 @@ class Program:
         train_weight: float | None = None,
         train_bias: float | None = None,
     ) -> _Self:
-        """Fresh random weights: Theta <- weight Theta, plus ``train_weight K + train_bias`` as a new group;
-        K <- weight K + bias; b <- zero. The training factors default to weight and bias (NTK parameterisation).
+        """Fresh random weights: Theta <- weight Theta, plus ``train_weight K + train_bias`` as a new group.
+
+        K <- weight K + bias; b <- zero. The training factors default to weight and bias (the NTK
+        parameterisation).
         """
         self.core.affine(
             float(weight),
@@ -126,6 +131,7 @@ class Program:
             derivative = chosen.closed(1) if chosen.differentiable else None
         self.core.activation(value, derivative, chosen.differentiable, chosen.name, float(scale))
         self._activations.append(chosen)
+        self._pixels.append(self.pixels)
         return self
 
     def normalise(self: _Self, eps: float = 0.0, pixels: bool = False) -> _Self:
@@ -159,8 +165,8 @@ class Program:
     def add(self: _Self, alpha: float = 1.0, beta: float = 1.0) -> _Self:
         """current <- alpha current + beta top, independent of each other but for their means:
 
-        K <- alpha^2 K + beta^2 K_top + alpha beta (b_i b_top,j + b_top,i b_j), Theta <- alpha^2 Theta + beta^2
-        Theta_top, b <- alpha b + beta b_top.
+        K <- alpha^2 K + beta^2 K_top + alpha beta (b_i b_top,j + b_top,i b_j),
+        Theta <- alpha^2 Theta + beta^2 Theta_top, b <- alpha b + beta b_top.
         """
         self.core.add(float(alpha), float(beta))
         return self
@@ -236,6 +242,19 @@ class Program:
         return int(height * width)
 
     @property
+    def dual_bytes(self) -> int:
+        """Estimated bytes per example for duals without a closed form, if no two variances are equal."""
+        return (
+            8
+            * _TERMS
+            * sum(
+                pixels
+                * ((activation.closed is None) + (activation.closed is None and activation.differentiable))
+                for activation, pixels in zip(self._activations, self._pixels, strict=True)
+            )
+        )
+
+    @property
     def matrices(self) -> tuple[str, ...]:
         """Outputs that have one value per pair of examples."""
         return ("nngp", "ntk", "grams", *self._emits)
@@ -297,9 +316,9 @@ class Program:
         X, X2 : array_like, shapes (n, d), (n, channels, w) or (n, channels, h, w)
             Examples; `X2` defaults to `X`.
         outputs : sequence of str
-            "nngp" (final K), "ntk" (final sum of Theta), "grams" (final Theta of every group, shape (groups,
-            n, n2)) and names of emit (shape (n, n2), (pixels, n, n2), or with pooling (pixels, pixels, n, n2))
-            and emit_mean (shape (n,) or (n, pixels), of X).
+            "nngp" (final K), "ntk" (final sum of Theta), "grams" (final Theta of every group, shape
+            (groups, n, n2)) and names of emit (shape (n, n2), (pixels, n, n2), or with pooling
+            (pixels, pixels, n, n2)) and emit_mean (shape (n,) or (n, pixels), of X).
         diagonal : bool
             Only pairs (i, i) of X: the last two axes become one. O(n).
         out : mapping of str to ndarray, optional
@@ -336,7 +355,9 @@ class Program:
             for name in run.matrices:
                 shape = (*self.leading_shape(name), *run.shape)
                 array = given.get(name)
-                results[name] = np.empty(shape, run.dtype) if array is None else _check_out(array, name, shape)
+                results[name] = (
+                    np.empty(shape, run.dtype) if array is None else _check_out(array, name, shape)
+                )
             run.block(slice(0, run.shape[0]), slice(0, run.shape[1]), results)
         for name in run.vectors:
             results[name] = run.mean(name)
@@ -421,7 +442,15 @@ class Run:
         """The same outputs with the two sets of examples exchanged."""
         X, X2 = self._given
         outputs = (*self.matrices, *self.vectors)
-        return Run(self.program, X if X2 is None else X2, None if X2 is None else X, outputs, None, None, self._general)
+        return Run(
+            self.program,
+            X if X2 is None else X2,
+            None if X2 is None else X,
+            outputs,
+            None,
+            None,
+            self._general,
+        )
 
     def product(self, V: Array) -> Array:
         """K V for the only matrix among the outputs, V of shape (n2, k); K is not stored."""

@@ -587,7 +587,8 @@ EvaluationMemory Evaluation::memory(const Program& program, std::int64_t feature
                                     int threads) {
   const RunnerPlan plan(program, outputs);
   const auto item = static_cast<std::int64_t>(sizeof(double));
-  std::int64_t per_example = program.is_image() ? features : 1;
+  // Images: columns; vectors: norms, and unit vectors where angles decide.
+  std::int64_t per_example = program.is_image() ? features : features + 3;
   for (const Instruction& in : program.instructions()) {
     const int pixels = in.before.pixels();
     if (in.op == Opcode::activation) per_example += 3 * pixels;
