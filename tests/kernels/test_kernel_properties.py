@@ -7,7 +7,7 @@ import numpy as np
 import oracle
 import pytest
 from compose import sequential
-from networks import CASES, RELU, Case, conv, dense, inputs
+from kernel_networks import CASES, RELU, Case, conv, dense, inputs
 
 import lazygram
 from lazygram import ConvResNet, FullyConnected, ResNet

@@ -10,7 +10,7 @@ import pytest
 from compose import layers as build
 from compose import sequential
 from hypothesis import HealthCheck, given, settings
-from networks import CASES, RELU, Case, Layers, conv, dense, inputs, random_networks
+from kernel_networks import CASES, RELU, Case, Layers, conv, dense, inputs, random_networks
 
 import lazygram
 from lazygram.layers import (
