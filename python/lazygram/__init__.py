@@ -94,9 +94,14 @@ _LATE = {
 }
 
 
-def __getattr__(name: str) -> Any:
-    if name in _LATE:
-        from importlib import import_module
+_LATE_MODULES = ("activations", "layers")
 
+
+def __getattr__(name: str) -> Any:
+    from importlib import import_module
+
+    if name in _LATE:
         return getattr(import_module(_LATE[name]), name)
+    if name in _LATE_MODULES:
+        return import_module(f"lazygram.{name}")
     raise AttributeError(f"module 'lazygram' has no attribute {name!r}")

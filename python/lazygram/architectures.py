@@ -208,8 +208,8 @@ class _DeepNetwork(Kernel, ABC):
 
         Notes
         -----
-        Definitions 3.1 - 3.3 of the thesis print the expectation with the covariances of one layer before;
-        the limit of the network has those of layer H - 1.
+        The printed definitions take the expectation with the covariances of one layer before; the limit of
+        the network has those of layer H - 1.
         """
         return self.layer_gram(self._depth, X, X2, **settings)
 
@@ -266,7 +266,7 @@ class FullyConnected(_DeepNetwork):
 
     References
     ----------
-    .. [1] Du, thesis (2019), section 3.2.1; Du, Lee, Li, Wang, Zhai, ICML 2019, section 5.
+    .. [1] Du, thesis (2019), ch. 3; Du, Lee, Li, Wang, Zhai, ICML 2019, section 5.
 
     Examples
     --------
@@ -341,7 +341,7 @@ class ResNet(_Residual):
 
     References
     ----------
-    .. [1] Du, thesis (2019), section 3.2.2; Du, Lee, Li, Wang, Zhai, ICML 2019, section 6.
+    .. [1] Du, thesis (2019), ch. 3; Du, Lee, Li, Wang, Zhai, ICML 2019, section 6.
     """
 
     def __init__(
@@ -386,7 +386,7 @@ class ConvResNet(_Residual):
 
     References
     ----------
-    .. [1] Du, thesis (2019), section 3.2.3; Du, Lee, Li, Wang, Zhai, ICML 2019, section 7.
+    .. [1] Du, thesis (2019), ch. 3, definition 3.3; Du, Lee, Li, Wang, Zhai, ICML 2019, definition 7.1.
     """
 
     def __init__(

@@ -131,6 +131,19 @@ def gram_at_infinite_width() -> None:
     _close("diagonal of H_inf", lazygram.gram_infinite(X).diagonal(), diagonal, 1e-15)
 
 
+def deep_kernels() -> None:
+    """Deep kernels of infinite width equal published values."""
+    # K^(H) of softplus networks at these inputs, entries (0, 0) and (0, 1), to 12 decimals.
+    X, images = _inputs((4, 3), 0), _inputs((2, 10), 3).reshape(2, 2, 5)
+    checks = (
+        (lazygram.FullyConnected(3), X, (0.524046009403, 0.426459166461)),
+        (lazygram.ResNet(4), X, (0.013873359113, 0.009787746575)),
+        (lazygram.ConvResNet(2, image=(5,)), images, (0.891613995921, 0.233174218135)),
+    )
+    for network, inputs, wanted in checks:
+        _close(repr(network), network.last_hidden_gram(inputs)[0, :2], wanted, 1e-12)
+
+
 def training() -> None:
     """Twenty steps of gradient descent equal a loop in NumPy."""
     X = _inputs((6, 4), 6)
@@ -230,6 +243,7 @@ CHECKS: tuple[Callable[[], None], ...] = (
     coactivation_counts,
     gram_at_finite_width,
     gram_at_infinite_width,
+    deep_kernels,
     training,
     deep_networks,
     certified_bound,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import oracle
 import pytest
-from networks import inputs
+from kernel_networks import inputs
 from test_kernel_oracle import SPOT_CONV, SPOT_CONV_2D, SPOT_FC, SPOT_RELU, SPOT_RES, spot_inputs
 
 import lazygram

@@ -11,7 +11,7 @@ import finite
 import numpy as np
 import oracle
 import pytest
-from networks import CASES, Case, Layers, inputs
+from kernel_networks import CASES, Case, Layers, inputs
 
 Array = np.ndarray
 WIDTHS = np.array([64, 256, 1024])

@@ -7,7 +7,7 @@ import numpy as np
 import oracle
 import pytest
 from compose import sequential
-from networks import CASES, RELU, Case, conv, dense, inputs
+from kernel_networks import CASES, RELU, Case, conv, dense, inputs
 
 import lazygram
 from lazygram import ConvResNet, FullyConnected, ResNet
@@ -177,6 +177,38 @@ def test_single_precision(name: str) -> None:
         scale = np.sqrt(np.outer(np.diag(exact), np.diag(exact)))
         # A float32 rounding is 6e-8; kernels of angles may lose 1e-6 of the diagonal in all.
         assert np.abs(K - exact).max() <= 1e-6 * scale.max()
+
+
+@pytest.mark.parametrize("name", ["dense", "conv1d-flatten", "conv2d-pool", "dense-residual-means"])
+def test_every_instruction_set_level(name: str, isa_level: str) -> None:
+    case = CASES[name]
+    X = inputs(*case.shape)
+    wanted = oracle.kernels(X, case.layers(1))
+    made = sequential(case.layers(1)).nngp_and_ntk(X)
+    np.testing.assert_allclose(made.nngp, wanted.nngp, rtol=1e-12, err_msg=isa_level)
+    np.testing.assert_allclose(made.ntk, wanted.ntk, rtol=1e-12, err_msg=isa_level)
+
+
+def test_invariances() -> None:
+    """Rotations of vectors, shifts of images on a torus, permuted channels; homogeneity without biases."""
+    X = inputs(5, 4)
+    Q = np.linalg.qr(np.random.default_rng(0).standard_normal((4, 4)))[0]
+    network = sequential([dense(1.4, 0.3), RELU, dense(1.2), ("act", "erf"), dense()])
+    np.testing.assert_allclose(network.ntk(X @ Q), network.ntk(X), rtol=1e-12)
+    plain = sequential([dense(1.4), RELU, dense(1.2), RELU, dense()])
+    np.testing.assert_allclose(plain.ntk(3.0 * X), 9.0 * plain.ntk(X), rtol=1e-12)
+    images = inputs(3, 2, 5, 4)
+    torus = [
+        conv(3, 2, padding="CIRCULAR"),
+        RELU,
+        ("scaled_residual", [conv(2, 3, padding="CIRCULAR"), RELU], 0.5),
+    ]
+    pooled, flat = sequential([*torus, ("gap",), dense()]), sequential([*torus, ("flatten",), dense()])
+    shifted = np.roll(images, (2, 1), axis=(2, 3))
+    np.testing.assert_allclose(pooled.ntk(shifted, images), pooled.ntk(images, images), rtol=1e-12)
+    np.testing.assert_allclose(flat.ntk(shifted), flat.ntk(images), rtol=1e-12)
+    assert np.abs(flat.ntk(shifted, images) / flat.ntk(images, images) - 1).max() > 0.05
+    np.testing.assert_allclose(flat.ntk(images[:, ::-1]), flat.ntk(images), rtol=1e-12)
 
 
 def test_order_of_memory_and_integers_do_not_matter() -> None:

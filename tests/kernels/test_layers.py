@@ -10,7 +10,7 @@ import pytest
 from compose import layers as build
 from compose import sequential
 from hypothesis import HealthCheck, given, settings
-from networks import CASES, RELU, Case, Layers, conv, dense, inputs, random_networks
+from kernel_networks import CASES, RELU, Case, Layers, conv, dense, inputs, random_networks
 
 import lazygram
 from lazygram.layers import (
@@ -100,6 +100,16 @@ def test_images_and_vectors_of_one_pixel_agree() -> None:
         images = sequential([*layers, (last,), dense()]).nngp_and_ntk(X[:, :, None])
         for a, b in zip(vectors, images, strict=True):
             np.testing.assert_allclose(a, b, rtol=1e-14)
+
+
+def test_pairs_of_pixels_are_carried_for_pooling_alone() -> None:
+    body = [Conv(3), Activation("relu"), Conv(3, 2), Activation("relu")]
+    flat = lazygram.Sequential([*body, Flatten(), Dense()])
+    pooled = lazygram.Sequential([*body, GlobalAvgPool(), Dense()])
+    assert flat.summary((2, 6, 5)).endswith("up to 30 pixels")
+    assert pooled.summary((2, 6, 5)).endswith("up to 30^2 pairs of pixels")
+    shape = (100, 2, 6, 5)
+    assert flat.plan(shape, threads=1).scratch < pooled.plan(shape, threads=1).scratch
 
 
 def test_two_layer_kernels_are_the_simplest_network() -> None:
@@ -398,6 +408,7 @@ def test_text_and_summary() -> None:
     rows = network.summary((2, 5, 6)).splitlines()
     assert rows[2].split() == ["input", "2", "x", "5", "x", "6"]
     assert rows[3].endswith("8 x 3 x 3")
-    assert rows[-1].split() == ["4", "Dense(b_std=0.1)", "width"]
+    assert rows[-2].split() == ["4", "Dense(b_std=0.1)", "width"]
+    assert rows[-1] == "carried for two images: up to 30^2 pairs of pixels"
     with pytest.raises(ValueError, match=r"layers\[0\]: needs pixels"):
         network.summary((2,))

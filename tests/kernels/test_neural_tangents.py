@@ -10,7 +10,7 @@ import numpy as np
 import oracle
 import pytest
 from compose import sequential
-from networks import inputs
+from kernel_networks import inputs
 
 CASES = json.loads(Path(__file__).with_name("neural_tangents.json").read_text())["cases"]
 

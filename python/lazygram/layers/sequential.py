@@ -58,7 +58,7 @@ class Sequential(Kernel, Layer):
     >>> import lazygram
     >>> from lazygram.layers import Activation, Dense
     >>> kernel = lazygram.Sequential([Dense(w_std=2**0.5), Activation("relu"), Dense()])
-    >>> kernel.nngp([[3.0, 4.0]]).tolist()
+    >>> kernel.nngp([[3.0, 4.0]]).round(6).tolist()
     [[12.5]]
     """
 
@@ -125,9 +125,15 @@ class Sequential(Kernel, Layer):
         Returns
         -------
         str
-            One line per layer; "width" is a number of channels that tends to infinity.
+            One line per layer; "width" is a number of channels that tends to infinity. For images a last line
+            says what is carried for a pair of them: pixel diagonals, or with pooling pairs of pixels.
+
+        Raises
+        ------
+        ValueError
+            As :meth:`program`.
         """
-        _, values = self._chain(tuple(shape))
+        program, values = self._chain(tuple(shape))
         rows = [("", "layer", "output"), ("", "input", values[0].text)]
         for k, (layer, value) in enumerate(zip(self._layers, values[1:], strict=True)):
             head, *rest = layer.tree()
@@ -136,6 +142,10 @@ class Sequential(Kernel, Layer):
         widest = max(len(row[1]) for row in rows)
         lines = [f"{index:>3}  {what:<{widest}}  {out}".rstrip() for index, what, out in rows]
         lines.insert(1, "-" * max(map(len, lines)))
+        if values[0].image is not None:
+            most = max(value.pixels for value in values)
+            carried = f"up to {most}^2 pairs of pixels" if program.core.pairs else f"up to {most} pixels"
+            lines.append(f"carried for two images: {carried}")
         return "\n".join(lines)
 
     def tree(self, indent: str = "") -> list[str]:

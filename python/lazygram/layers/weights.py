@@ -83,7 +83,7 @@ class Dense(_Weights):
 
     References
     ----------
-    .. [1] Jacot, Gabriel, Hongler, "Neural tangent kernel", NeurIPS 2018, page 3.
+    .. [1] Jacot, Gabriel, Hongler, "Neural tangent kernel", NeurIPS 2018.
     .. [2] Sohl-Dickstein, Novak, Schoenholz, Lee, "On the infinite width limit of neural networks with a
        standard parameterization", arXiv:2001.07301.
     """
@@ -125,7 +125,7 @@ class Conv(_Weights):
     References
     ----------
     .. [1] Arora, Du, Hu, Li, Salakhutdinov, Wang, "On exact computation with an infinitely wide neural net",
-       NeurIPS 2019, section 4.
+       NeurIPS 2019 (CNTK).
     """
 
     filter: int | Sequence[int]
