@@ -83,7 +83,9 @@ def test_cross_entropy_against_mpmath() -> None:
                 total = mpmath.fsum(exponentials)
                 value = mpmath.log(total) - mpmath.fsum(mpmath.mpf(p) * x for p, x in zip(y, u, strict=True))
                 slope = [float(e / total - mpmath.mpf(p)) for e, p in zip(exponentials, y, strict=True)]
-            assert loss.value(np.array([u]), np.array([y])) == pytest.approx(float(value), rel=1e-15, abs=1e-15)
+            assert loss.value(np.array([u]), np.array([y])) == pytest.approx(
+                float(value), rel=1e-15, abs=1e-15
+            )
             np.testing.assert_allclose(loss.derivative(np.array([u]), np.array([y])), [slope], atol=3e-16)
     assert not np.isfinite(loss.value(np.array([[np.inf, 0.0]]), np.array([[1.0, 0.0]])))
 

@@ -33,7 +33,6 @@ from lazygram.analysis.theory import (
     theory_report,
     two_layer_quantities,
 )
-
 from lazygram.analysis.tracked import TrackedSpectrum
 
 __all__ = [

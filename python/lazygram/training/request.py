@@ -63,6 +63,7 @@ class Request:
     resume: PathLike | None
     threads: int | None
     memory_limit: int | None
+    progress: Callable[[str, float], None] | None
 
     @property
     def passengers(self) -> Array:
@@ -96,6 +97,7 @@ def checked_request(
     distance_every: int | Iterable[int] | None,
     spectra: str,
     flow_tolerance: float,
+    progress: Callable[[str, float], None] | None,
 ) -> Request:
     """See `train`.
 
@@ -123,6 +125,8 @@ def checked_request(
     check_threads(threads)
     if isinstance(step_size, str) and step_size != "auto":
         raise ValueError(f"step_size: a positive number or 'auto' is needed, got {step_size!r}")
+    if progress is not None and not callable(progress):
+        raise TypeError(f"progress: a callable is needed, got {progress!r}")
     if checkpoint_every is not None and checkpoint is None:
         raise ValueError("checkpoint_every: needs a file in `checkpoint`")
     if method == "flow":
@@ -160,6 +164,7 @@ def checked_request(
         resume=resume,
         threads=threads,
         memory_limit=None if memory_limit is None else check_positive_int(memory_limit, "memory_limit"),
+        progress=progress,
     )
 
 

@@ -49,7 +49,8 @@ class Run:
     summary: dict[str, Any]
     """Plain facts about the run: method, sizes, step size, why it stopped, ..."""
     network: TwoLayerReLU | None = field(default=None, repr=False)
-    """The trained network; None after :meth:`load`, and above half a gigabyte of weights with "event"."""
+    """The trained network; None after :meth:`load`. With "event" its weights are made when they are asked
+    for, which costs a forward pass, and it is None where they would take more than half a gigabyte."""
     event: EventState | None = field(default=None, repr=False)
     """State of method "event" at the end: weights of any rows, H, patterns, distances."""
 
@@ -71,6 +72,22 @@ class Run:
             raise ValueError(f"{os.fspath(path)}: does not hold a run")
         summary = json.loads(str(arrays.pop("summary")))
         return cls(arrays, summary)
+
+
+class _EventRun(Run):
+    """A run whose weights exist on request only."""
+
+    _made: TwoLayerReLU | None = None
+
+    @property
+    def network(self) -> TwoLayerReLU | None:
+        if self._made is None and self.event is not None:
+            self._made = self.event.network()
+        return self._made
+
+    @network.setter
+    def network(self, value: TwoLayerReLU | None) -> None:
+        self._made = value
 
 
 class TrainingInterrupted(KeyboardInterrupt):
@@ -115,6 +132,7 @@ def train(
     distance_every: int | Iterable[int] | None = None,
     spectra: Literal["auto", "exact"] = "auto",
     flow_tolerance: float = 1e-5,
+    progress: Callable[[str, float], None] | None = None,
 ) -> Run:
     """Train a two-layer ReLU network and record how its Gram matrix and predictions move.
 
@@ -187,6 +205,9 @@ def train(
     flow_tolerance : float
         Of "flow": relative local error of the weights in a step. Of "event-flow": local error of the
         predictions in a step, relative to the largest initial residual.
+    progress : callable, optional
+        ``progress(what, share)``: called by method "event" now and then inside the forward pass and long
+        steps, which no callback sees.
 
     Returns
     -------
@@ -222,9 +243,10 @@ def train(
     request = checked_request(
         network, X, y, steps, step_size, loss=loss, method=method, layers=layers, batch_size=batch_size,
         seed=seed, record=record, record_every=record_every, X_test=X_test, y_test=y_test,
-        tolerance=tolerance, callbacks=callbacks, checkpoint=checkpoint, checkpoint_every=checkpoint_every, resume=resume,
-        threads=threads, memory_limit=memory_limit, distance_every=distance_every, spectra=spectra,
-        flow_tolerance=flow_tolerance,
+        tolerance=tolerance, callbacks=callbacks, checkpoint=checkpoint,
+        checkpoint_every=checkpoint_every, resume=resume, threads=threads, memory_limit=memory_limit,
+        distance_every=distance_every, spectra=spectra,
+        flow_tolerance=flow_tolerance, progress=progress,
     )  # fmt: skip
     return _Course(request).run()
 
@@ -401,4 +423,4 @@ class _Course:
             "elapsed_seconds": self._elapsed(),
             **trainer.facts,
         }
-        return Run(history, summary, network, event)
+        return Run(history, summary, network) if event is None else _EventRun(history, summary, None, event)
