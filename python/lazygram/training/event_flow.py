@@ -16,11 +16,11 @@ __all__ = ["EventFlowIntegrator"]
 
 _GROWTH = 1.3  # of the step from one to the next, at most
 _SAFETY = 0.9
-# What is left after a step of the largest error / step^2 seen. Bits change one by one: a step in which none does
-# says little about the next.
+# What is left after a step of the largest error / step^2 seen. Bits change one by one: a step in which none
+# does says little about the next.
 _MEMORY = 0.9
-# Error of the inner integration relative to that of a step.
-_INNER = 1e-3
+# Error of the inner integration relative to what a step may have.
+_INNER = 1e-2
 # The first step, in units of the time in which the fastest component decays.
 _FIRST = 1e-2
 
@@ -30,11 +30,11 @@ class EventFlowIntegrator:
 
     While no bit changes, predictions obey du/dt = -H rho(u) with a constant H, an equation of n unknowns that
     is integrated far below the tolerance. Its integral g of rho over the step is what descent needs: a step
-    of the engine with g moves every weight exactly as the flow with the present bits would, and finds the bits
-    that change on the way. What is neglected is that these change in the course of the step and not at its
-    end: with H changing linearly, (1/2) (H(k+1) - H(k)) g in the predictions, the estimated local error. It
-    falls like the square of the step, so the next step follows from the largest error / step^2 of late. The
-    state cannot go back: a step whose error exceeds the tolerance is kept, and counted.
+    of the engine with g moves every weight exactly as the flow with the present bits would, and finds the
+    bits that change on the way. What is neglected is that these change in the course of the step and not at
+    its end: with H changing linearly, (1/2) (H(k+1) - H(k)) g in the predictions, the estimated local error.
+    It falls like the square of the step, so the next step follows from the largest error / step^2 of late.
+    The state cannot go back: a step whose error exceeds the tolerance is kept, and counted.
 
     Parameters
     ----------
@@ -65,6 +65,7 @@ class EventFlowIntegrator:
         self._worst = 0.0
         size = float(np.abs(loss.derivative(state.u, y)).max())
         self._allowed = tolerance * (size if size > 0 else 1.0)
+        self._inner = _INNER * min(tolerance, 1e-2)
         self._step = 0.0
         self._rate = 0.0  # error of a step / its length squared
         self._H = state.gram()
@@ -95,7 +96,7 @@ class EventFlowIntegrator:
             self._step = min(wanted, _GROWTH * step)
 
     def facts(self) -> dict[str, Any]:
-        """Steps taken, estimated error of the predictions, largest local error relative to the allowed one."""
+        """Steps taken, estimated error of predictions, largest local error relative to the allowed one."""
         return {"engine_steps": self._steps, "error": self._error, "worst_step": self._worst}
 
     def state(self) -> Array:
@@ -120,15 +121,8 @@ class EventFlowIntegrator:
             return self._loss.derivative(u0 - H @ g_and_rho, self._y)
 
         with single_threaded_blas():
-            solver = RK45(
-                velocity,
-                0.0,
-                np.zeros(n),
-                step,
-                first_step=None,
-                rtol=1e-9,
-                atol=_INNER * self._allowed * step,
-            )
+            # An error of g moves the predictions by H times as much; H g is of the size of the movement.
+            solver = RK45(velocity, 0.0, np.zeros(n), step, rtol=self._inner, atol=self._inner * step)
             while solver.status == "running":
                 message = solver.step()
                 if solver.status == "failed":
