@@ -5,6 +5,10 @@ gets wider and the run longer: seconds of both methods, and how many pairs (neur
 looked at. In the lazy regime only pairs with |z| below a threshold of order m^(-1/2) can change sign, so that
 number falls, as a fraction of all, like m^(-1/2): the fitted slope must be -1/2 within 0.15.
 
+Then follows the gradient flow to a fixed time, by small steps of "event" and by the adaptive steps of
+"event-flow": what an error of the predictions costs in steps and in seconds. The reference is extrapolated
+from small steps; the error that "event-flow" states must not be below a third of the true one.
+
     python examples/event_driven.py [FOLDER] [--quick]
 """
 
@@ -13,6 +17,7 @@ from __future__ import annotations
 import argparse
 import sys
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +29,8 @@ from lazygram.plotting import COLORS, figure_style, finish_axes, new_figure, sav
 SLOPE, SLACK = -0.5, 0.15
 # Float64 on both sides: rounding of sums over n examples and m neurons, a few hundred steps.
 AGREEMENT = 1e-10
+# Error of the extrapolated reference of the flow: bits that flip leave some of the first order.
+FLOW_REFERENCE = 2e-5
 
 
 def timed(width: int, data: lazygram.data.Dataset, steps: int, method: str) -> tuple[float, lazygram.Run]:
@@ -36,8 +43,49 @@ def timed(width: int, data: lazygram.data.Dataset, steps: int, method: str) -> t
     return time.perf_counter() - start, run
 
 
+@dataclass
+class Flow:
+    """Errors of the predictions at the end of the flow, by number of steps."""
+
+    euler: np.ndarray
+    """Rows: steps, seconds, error."""
+    adaptive: np.ndarray
+    """Rows: steps, seconds, error, stated error."""
+
+
+def follow_flow(quick: bool) -> Flow:
+    """The flow to time 20 by small steps and by adaptive ones."""
+    n, width, time_end = (40, 1024, 20.0) if quick else (200, 16384, 20.0)
+    data = load_dataset("synthetic", n=n, seed=0)
+    network = lazygram.TwoLayerReLU(width, n, seed=2)
+
+    def end(steps: int, step: float, method: str, **options: float) -> tuple[float, lazygram.Run]:
+        start = time.perf_counter()
+        run = lazygram.train(
+            network, data.X, data.y, steps, step, method=method, record="predictions", record_every=steps,
+            **options,
+        )  # fmt: skip
+        return time.perf_counter() - start, run
+
+    counts = [40, 160, 640, 1280] if quick else [40, 160, 640, 2560, 5120]
+    euler = [end(k, time_end / k, "event") for k in counts]
+    last, before = (run.history["predictions"][-1] for _, run in (euler[-1], euler[-2]))
+    exact = 2 * last - before  # Richardson: removes the error of first order
+
+    def error(run: lazygram.Run) -> float:
+        return float(np.abs(run.history["predictions"][-1] - exact).max())
+
+    rows = [(k, seconds, error(run)) for k, (seconds, run) in zip(counts[:-1], euler[:-1], strict=True)]
+    adaptive = []
+    for tolerance in (1e-3, 1e-4) if quick else (1e-3, 1e-4, 1e-5):
+        seconds, run = end(1, time_end, "event-flow", flow_tolerance=tolerance)
+        facts = run.summary["flow"]
+        adaptive.append((facts["engine_steps"], seconds, error(run), facts["error"]))
+    return Flow(np.array(rows), np.array(adaptive))
+
+
 def main(folder: Path, quick: bool) -> bool:
-    """Run the example; True if the trajectories agree and the slope is -1/2."""
+    """Run the example; True if trajectories agree, the slope is -1/2 and stated errors are honest."""
     n = 100 if quick else 300
     data = load_dataset("synthetic", n=n, seed=0)
     widths = 4 ** np.arange(5, 8 if quick else 9)
@@ -68,8 +116,18 @@ def main(folder: Path, quick: bool) -> bool:
     slope = float(np.polyfit(np.log(widths), np.log(looks), 1)[0])
     print(f"slope of the looks per pair: {slope:.3f} (theory: -0.5)")
 
+    flow = follow_flow(quick)
+    print("gradient flow: steps, seconds, error of the predictions (and as stated)")
+    for row in flow.euler:
+        print(f"  small steps  {int(row[0]):6d}  {row[1]:7.3f} s  {row[2]:.2g}")
+    for row in flow.adaptive:
+        print(f"  event-flow   {int(row[0]):6d}  {row[1]:7.3f} s  {row[2]:.2g} ({row[3]:.2g})")
+    honest = bool((flow.adaptive[:, 2] <= 3 * flow.adaptive[:, 3] + FLOW_REFERENCE).all())
+
     with figure_style():
-        figure, (losses, cost, length, pairs) = new_figure(2, 2, width=9.5, height=7.0)
+        figure, (losses, cost, length, pairs, steps_axis, seconds_axis) = new_figure(
+            2, 3, width=13.5, height=7.0
+        )
         step = dense.history["step"]
         losses.semilogy(step, dense.history["loss"], color=COLORS["sky"], linewidth=4, label="dense")
         losses.semilogy(step, event.history["loss"], "--", color=COLORS["red"], label="event")
@@ -85,8 +143,17 @@ def main(folder: Path, quick: bool) -> bool:
             finish_axes(place, title=title, xlabel=label, ylabel="seconds")
         pairs.loglog(widths, 100 * looks, "o-", color=COLORS["blue"])
         finish_axes(pairs, title="Looks at pairs, 100 steps", xlabel="width  m", ylabel="% of all pairs")
+        for place, column, label in ((steps_axis, 0, "steps"), (seconds_axis, 1, "seconds")):
+            place.loglog(
+                flow.euler[:, column], flow.euler[:, 2], "o-", color=COLORS["blue"], label="small steps"
+            )
+            place.loglog(
+                flow.adaptive[:, column], flow.adaptive[:, 2], "s-", color=COLORS["red"], label="event-flow"
+            )
+            place.legend()
+            finish_axes(place, title="Gradient flow to time 20", xlabel=label, ylabel="error of a prediction")
     print(f"written: {save_figure(figure, folder / 'event_driven')[0]}")
-    return gap <= AGREEMENT and abs(slope - SLOPE) <= SLACK
+    return gap <= AGREEMENT and abs(slope - SLOPE) <= SLACK and honest
 
 
 if __name__ == "__main__":

@@ -310,7 +310,7 @@ def test_train_refuses_an_unwritable_folder_before_training() -> None:
 
 
 def test_what_cannot_fit_is_refused_beforehand(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("lazygram.cli.memory._physical_memory", lambda: 2**20)
+    monkeypatch.setattr("lazygram.cli.memory.physical_memory", lambda: 2**20)
     message = refused("gram", "--data", "synthetic", "--n", "400")
     assert "Gram matrices of 400 examples (--n) need about 11 MiB" in message
     assert "this machine has 1 MiB" in message

@@ -148,9 +148,10 @@ void bind_class(py::module_& module, const char* name) {
            py::arg("progress"), py::keep_alive<1, 2>(),
            py::keep_alive<1, 3>())  // stored weights and read-out are read, not copied
       .def("step",
-           [](Descent& self, const py::array& rho, double step_size, int threads) {
+           [](Descent& self, const py::array& rho, double step_size, int threads,
+              const py::object& progress) {
              const double* r = values<const double>(rho, self.examples(), self.outputs(), "rho");
-             const RunOptions options = run_options(threads, py::none());
+             const RunOptions options = run_options(threads, progress);
              const py::gil_scoped_release release;
              return self.step(r, step_size, options);
            })

@@ -1,4 +1,4 @@
-"""Tracked extreme eigenvalues against LAPACK: while a matrix moves, resumed, and where the iteration fails."""
+"""Tracked extreme eigenvalues against LAPACK: while a matrix moves, resumed, and where iterations fail."""
 
 from __future__ import annotations
 
@@ -8,7 +8,13 @@ import pytest
 from lazygram.analysis import TrackedSpectrum
 from lazygram.analysis import tracked as module
 
-N = 520  # above the size up to which LAPACK is asked
+N = 120
+
+
+@pytest.fixture(autouse=True)
+def small_sizes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """LAPACK is not asked for matrices of N rows."""
+    monkeypatch.setattr(module, "_EXACT_UP_TO", 100)
 
 
 def moving(rng: np.random.Generator, steps: int, size: float) -> list[np.ndarray]:

@@ -171,14 +171,14 @@ def test_several_outputs_resume_bitwise_and_batches(rng: np.random.Generator, tm
 
 def test_auto_step_size_of_several_outputs_is_stable(rng: np.random.Generator) -> None:
     X, _, _ = problem(rng)
-    network = lazygram.TwoLayerReLU(2000, 12, seed=8, outputs=5)
-    run = train(network, X, rng.integers(0, 5, 40), 60, method="event")
+    network = lazygram.TwoLayerReLU(500, 12, seed=8, outputs=3)
+    run = train(network, X, rng.integers(0, 3, 40), 60, method="event")
     assert (np.diff(run.history["loss"]) < 0).all()
-    # The largest eigenvalue of the whole Gram matrix of the gradient (n outputs)^2, formed from its definition.
+    # The largest eigenvalue of the whole Gram matrix of the gradient, from its definition.
     W, a = network.weights(), network.signs
     active = (X @ W.T >= 0).astype(float)
-    G = np.einsum("ro,ir,ij,jr,rp->iojp", a, active, X @ X.T, active, a) / 2000
-    largest = np.linalg.eigvalsh(G.reshape(200, 200))[-1]
+    G = np.einsum("ro,ir,ij,jr,rp->iojp", a, active, X @ X.T, active, a, optimize=True) / 500
+    largest = np.linalg.eigvalsh(G.reshape(120, 120))[-1]
     assert 1 / largest == pytest.approx(run.summary["step_size"], rel=0.3)
 
 
@@ -222,18 +222,18 @@ def test_small_steps_follow_the_gradient_flow(rng: np.random.Generator) -> None:
 
 @pytest.mark.parametrize("loss", ["quadratic", "logistic"])
 def test_event_flow_follows_the_flow_within_its_estimate(rng: np.random.Generator, loss: str) -> None:
-    X, y, _ = problem(rng, n=12)
+    X, y, _ = problem(rng, n=8)
     y = np.sign(y)
-    network = lazygram.TwoLayerReLU(400, 12, seed=7)
+    network = lazygram.TwoLayerReLU(100, 12, seed=7)
     options: dict[str, Any] = {"loss": loss, "record": ["predictions"]}
-    flow = train(network, X, y, 4, 0.5, method="flow", flow_tolerance=1e-7, **options)
+    flow = train(network, X, y, 4, 0.5, method="flow", flow_tolerance=1e-6, **options)
     gaps, steps = [], []
     for tolerance in (1e-3, 1e-5):
         event = train(network, X, y, 4, 0.5, method="event-flow", flow_tolerance=tolerance, **options)
         facts = event.summary["flow"]
         gap = np.abs(event.history["predictions"] - flow.history["predictions"]).max()
         # The estimate is of the order of the error: within a factor of 3 above the reference's own error.
-        assert gap <= 3 * facts["error"] + 1e-6
+        assert gap <= 3 * facts["error"] + 1e-5
         gaps.append(gap)
         steps.append(facts["engine_steps"])
     # The global error falls at least like the square root of the tolerance.

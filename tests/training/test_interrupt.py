@@ -25,6 +25,8 @@ LONG_CALLS = {
     "one panel of patterns": f"""X = np.ones((2 * 10**6, 50)); {READY}
     lazygram.patterns.patterns_of(np.ones((512, 50)), 512, X, threads=None)""",
     "predict": f"{READY}; lazygram.TwoLayerReLU(2**28, 50, seed=0).predict(np.ones((300, 50)))",
+    "set-up of events": f"""X = np.random.default_rng(0).normal(size=(300, 400)); {READY}
+    lazygram.train(lazygram.TwoLayerReLU(2**22, 400), X, np.ones(300), 5, 0.1, method="event")""",
     "train": """lazygram.train(
         lazygram.TwoLayerReLU(2**14, 50), np.random.default_rng(0).normal(size=(300, 50)), np.ones(300),
         10**6, 1e-3, record=["loss"], record_every=10**6,

@@ -80,6 +80,7 @@ class ProgressLine:
         self._label = label
         self._live: Progress | None = None
         self._task: TaskID | None = None
+        self._share = 0.0
         self._shown = (-float("inf"), -float("inf"), "")  # time, share and text of the last line
 
     def __enter__(self) -> ProgressLine:
@@ -98,8 +99,14 @@ class ProgressLine:
         if self._live is not None:
             self._live.stop()
 
+    @property
+    def share(self) -> float:
+        """The share done that was shown last."""
+        return self._share
+
     def show(self, text: str, done: float, *, last: bool = False) -> None:
         """Show `text` and the share `done` in 0..1; `last` prints a plain line in any case."""
+        self._share = done
         if self._live is not None and self._task is not None:
             self._live.update(self._task, completed=done, state=text)
             return

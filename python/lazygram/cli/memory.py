@@ -6,7 +6,7 @@ import os
 
 import numpy as np
 
-__all__ = ["gram_bytes", "refuse_too_large", "size_text", "training_bytes"]
+__all__ = ["gram_bytes", "physical_memory", "refuse_too_large", "size_text", "training_bytes"]
 
 
 def gram_bytes(n: int, d: int, matrices: int) -> int:
@@ -36,14 +36,14 @@ def refuse_too_large(size: int, what: str) -> None:
     ValueError
         If the machine has less memory than `size`; the message names `what`.
     """
-    total = _physical_memory()
+    total = physical_memory()
     if total is not None and size > total:
         raise ValueError(
             f"{what} need about {size_text(size)} of memory, this machine has {size_text(total)}"
         )
 
 
-def _physical_memory() -> int | None:
+def physical_memory() -> int | None:
     """Bytes of memory of this machine, None where the system does not say."""
     try:
         return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")

@@ -60,16 +60,27 @@ class Reference:
     lambda_max: float
 
     @classmethod
-    def of(cls, network: TwoLayerReLU, data: Dataset, layers: str, threads: int | None) -> Reference:
-        """Compute them for a network that has not been trained yet."""
+    def of(
+        cls, network: TwoLayerReLU, data: Dataset, layers: str, threads: int | None, *, initial_from_run: bool
+    ) -> Reference:
+        """Compute them for a network that has not been trained yet.
+
+        With `initial_from_run` H(0) is left to the run, whose forward pass gives it: see :meth:`after`.
+        """
         first = np.asarray(gram_infinite(data.X, threads=threads), dtype=np.float64)
         limit, initial = first, None
         if layers == "both":
             limit = np.asarray(gram_infinite(data.X, trained="both", threads=threads))
-        else:
+        elif not initial_from_run:
             initial = network.gram(data.X, threads=threads)
         values = eigenvalues(first)
         return cls(limit, initial, first, float(values[0]), float(values[-1]))
+
+    def after(self, run: Run) -> Reference:
+        """With the H(0) that an event-driven run leaves."""
+        if run.event is None or run.event.gram_0 is None:
+            return self
+        return dataclasses.replace(self, gram_initial=run.event.gram_0)
 
 
 def write_results(
@@ -90,7 +101,7 @@ def write_results(
     OSError
         If a file cannot be written.
     """
-    flow = run.summary["method"] == "flow"
+    flow = run.summary["method"] in ("flow", "event-flow")
     frozen = _frozen_losses(run, data, reference)
     rows = _theory(run, data, reference, flow)
     run.save(folder / "history.npz")
@@ -137,7 +148,7 @@ def _first_layer(run: Run) -> bool:
 
 def _frozen_losses(run: Run, data: Dataset, reference: Reference) -> dict[str, Float64Array]:
     """Losses that constant Gram matrices predict at the recorded steps (quadratic loss only)."""
-    if run.summary["loss"] != "quadratic" or run.summary["method"] == "sgd":
+    if run.summary["loss"] != "quadratic" or run.summary["batch_size"] is not None:
         return {}
     start = run.history["predictions"][0]
     if not np.isfinite(start).all():
@@ -150,7 +161,7 @@ def _frozen_losses(run: Run, data: Dataset, reference: Reference) -> dict[str, F
         if gram is None:
             continue
         dynamics = FrozenDynamics(gram, start, data.y)
-        if run.summary["method"] == "flow":
+        if run.summary["method"] in ("flow", "event-flow"):
             found[name] = dynamics.flow_loss(run.history["time"])
         else:
             found[name] = dynamics.gd_loss(run.summary["step_size"], run.history["step"])
@@ -160,7 +171,7 @@ def _frozen_losses(run: Run, data: Dataset, reference: Reference) -> dict[str, F
 def _theory(run: Run, data: Dataset, reference: Reference, flow: bool) -> list[TheoryRow]:
     """Compare with Chapter 2, whose setting is the quadratic loss, the first layer, full batches."""
     fits = run.summary["loss"] == "quadratic" and _first_layer(run)
-    if not fits or run.summary["method"] == "sgd" or not np.isfinite(run.history["loss"][0]):
+    if not fits or run.summary["batch_size"] is not None or not np.isfinite(run.history["loss"][0]):
         return []
     quantities = two_layer_quantities(
         reference.first_infinite,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ from lazygram.cli.console import (
     waiting,
 )
 from lazygram.cli.data_options import data_choice, data_options, default_folder
-from lazygram.cli.memory import refuse_too_large, size_text, training_bytes
+from lazygram.cli.memory import physical_memory, refuse_too_large, size_text, training_bytes
 from lazygram.cli.params import StepSize
 from lazygram.cli.results import Reference, write_results
 from lazygram.cli.train_deep import TWO_LAYER, deep_options, settle_two_layer, train_deep
@@ -31,6 +32,7 @@ from lazygram.training import train as train_network
 
 __all__ = ["train"]
 
+_LONG_PHASE = 1.0  # seconds after which a phase shows how far it is
 _RECORDS = 100  # recorded steps when --record-every is not given
 
 
@@ -122,6 +124,7 @@ def train(context: click.Context, /, **options: Any) -> None:
       lazygram train --data points.csv --method sgd --batch-size 32 --steps 2000
       lazygram train --arch resnet --depth 4 --width 256
       lazygram train --arch deep-relu --loss hinge --step-size 0.002
+      lazygram train --method event --width 1000000
       lazygram train --steps 2000 --checkpoint run.npz --checkpoint-every 100
       lazygram train --steps 2000 --checkpoint run.npz --resume run.npz
 
@@ -143,8 +146,10 @@ def train(context: click.Context, /, **options: Any) -> None:
     folder = default_folder(stem) if options["out"] is None else Path(options["out"])
     if (folder / "history.npz").exists() and not (options["overwrite"] or options["resume"]):
         raise click.UsageError(f"--out: {folder} already holds a run; give another folder or --overwrite")
+    by_events = options["method"] in ("event", "event-flow")  # they plan, and refuse, by themselves
     need = training_bytes(len(data.X), d, options["width"], options["dtype"], matrices=4)
-    refuse_too_large(need, f"--n {len(data.X)} and --width {options['width']}")
+    if options["method"] not in ("event", "event-flow", "auto"):
+        refuse_too_large(need, f"--n {len(data.X)} and --width {options['width']}")
     folder.mkdir(parents=True, exist_ok=True)  # now: a long run must not end with "not allowed"
     console.print(f"data     {data.description}", markup=False)
     network = TwoLayerReLU(
@@ -155,12 +160,14 @@ def train(context: click.Context, /, **options: Any) -> None:
         antisymmetric=options["antisymmetric"],
     )
     console.print(
-        f"network  width {network.width}, {network.width * d:,} weights, {network.dtype}, "
-        f"about {size_text(need)} of memory",
+        f"network  width {network.width}, {network.width * d:,} weights, {network.dtype}"
+        + ("" if by_events else f", about {size_text(need)} of memory"),
         markup=False,
     )
     with waiting(console, "infinite-width and initial Gram matrix"):
-        reference = Reference.of(network, data, options["layers"], options["threads"])
+        reference = Reference.of(
+            network, data, options["layers"], options["threads"], initial_from_run=by_events
+        )
     console.print(
         f"kernel   lambda_0 = {number(reference.lambda_0)}, lambda_max = {number(reference.lambda_max)}",
         markup=False,
@@ -175,7 +182,7 @@ def train(context: click.Context, /, **options: Any) -> None:
             folder,
             console,
             data=data,
-            reference=reference,
+            reference=reference.after(run),
             settings=settings,
             save_weights=options["save_weights"],
             full_report=options["full_report"],
@@ -203,6 +210,8 @@ def train(context: click.Context, /, **options: Any) -> None:
                 checkpoint_every=options["checkpoint_every"],
                 resume=options["resume"],
                 threads=options["threads"],
+                memory_limit=physical_memory(),
+                progress=_inside(line),
             )
     except TrainingInterrupted as stop:
         finish(stop.run)
@@ -240,6 +249,18 @@ def _check(options: dict[str, Any]) -> None:
         raise click.UsageError("--checkpoint-every needs --checkpoint FILE")
     if options["antisymmetric"] and options["width"] % 2:
         raise click.UsageError(f"--antisymmetric needs an even --width, got {options['width']}")
+
+
+def _inside(line: ProgressLine) -> Callable[[str, float], None]:
+    """Make a function that shows how far a long phase is: the forward pass, or a step that takes seconds."""
+    last: dict[str, float] = {}
+
+    def show(what: str, share: float) -> None:
+        began = last.setdefault(what, time.monotonic())
+        if time.monotonic() - began > _LONG_PHASE:
+            line.show(f"{what}: {100 * share:.0f}%", 0.0 if what == "forward pass" else line.share)
+
+    return show
 
 
 def _follow(line: ProgressLine) -> Callable[[StepState], None]:

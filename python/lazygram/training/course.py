@@ -15,7 +15,7 @@ import numpy as np
 from lazygram.arrays import Array, Float64
 from lazygram.training.checkpoints import Checkpoint, load_checkpoint, save_checkpoint
 from lazygram.training.history import Recorder
-from lazygram.training.result import Run, StepState, TrainingFailed, TrainingInterrupted
+from lazygram.training.result import EventRun, Run, StepState, TrainingFailed, TrainingInterrupted
 
 __all__ = ["Course", "CourseRequest", "Load", "Trainer"]
 
@@ -94,7 +94,7 @@ class Trainer(ABC):
 
     @abstractmethod
     def finish(self) -> tuple[Any, Any]:
-        """The trained network and the state of event-driven descent, for the result."""
+        """The trained network, or the state of event-driven descent, which can make it."""
 
 
 class Course:
@@ -233,4 +233,4 @@ class Course:
             "elapsed_seconds": self._elapsed(),
             **trainer.facts,
         }
-        return Run(history, summary, network, event)
+        return Run(history, summary, network) if event is None else EventRun(history, summary, None, event)

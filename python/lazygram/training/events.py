@@ -57,7 +57,7 @@ class EventState:
     snapshot : dict, optional
         From :meth:`snapshot`, to go on from there. Costs one forward pass.
     progress : callable, optional
-        Called now and then as ``progress(done, total)`` in the forward pass of the set-up.
+        Called now and then in what takes long, as ``progress(what, share done)``.
 
     Raises
     ------
@@ -79,7 +79,7 @@ class EventState:
         memory_limit: int | None = None,
         threads: int | None = None,
         snapshot: dict[str, Array] | None = None,
-        progress: Callable[[int, int], None] | None = None,
+        progress: Callable[[str, float], None] | None = None,
     ) -> None:
         self._initial = initial
         self._X = X
@@ -88,6 +88,9 @@ class EventState:
         self._threads = check_threads(threads)
         kind = _core.EventDescentF32 if initial.dtype == np.float32 else _core.EventDescentF64
         readout = initial.readout
+        self._progress = progress
+        self.gram_0: Float64 | None = None
+        """H(0), where the trainer left it."""
         with single_threaded_blas():
             self._engine = kind(
                 initial.source,
@@ -98,7 +101,7 @@ class EventState:
                 memory_limit or 0,
                 snapshot,
                 self._threads,
-                progress,
+                self._reporter("forward pass"),
             )
         self._shape = initial.prediction_shape(X.shape[0] + X_test.shape[0])
         self._predictions = self._engine.predictions.reshape(self._shape)
@@ -135,6 +138,10 @@ class EventState:
         """Bytes expected at the peak, by purpose."""
         return dict(self._engine.plan)
 
+    def _reporter(self, what: str) -> Callable[[int, int], None] | None:
+        progress = self._progress
+        return None if progress is None else lambda done, total: progress(what, done / max(total, 1))
+
     def advance(self, rho: Float64, step_size: float) -> None:
         """One step from rho = dL/du, shape of `u`; zeros outside a minibatch.
 
@@ -142,7 +149,9 @@ class EventState:
         """
         rho = np.ascontiguousarray(rho, np.float64)
         with single_threaded_blas():  # a step may have to make another forward pass
-            finite = self._engine.step(rho, float(step_size), self._threads)
+            finite = self._engine.step(
+                rho, float(step_size), self._threads, self._reporter(f"step {self.step + 1}")
+            )
         self._predictions = (
             self._engine.predictions.reshape(self._shape) if finite else np.full(self._shape, np.inf)
         )

@@ -125,8 +125,8 @@ def forecast(
     columns = np.concatenate([x, X_test.astype(np.float64)]) if X_test.shape[0] else x
     K = columns @ x.T
     H32, K32 = H.astype(np.float32), K.astype(np.float32)
-    # S: sum of K g for one output, of |K g| for several.
-    A, S = np.zeros_like(u), np.zeros((K.shape[0], u.shape[1]))
+    A, S = np.zeros_like(u), np.zeros_like(u)
+    moved = np.zeros((K.shape[0], u.shape[1]))  # sum of |K g|, for several outputs
     done, last = 0.0, np.inf
     for _ in range(_FORECAST_STEPS):
         if done >= steps:
@@ -139,9 +139,11 @@ def forecast(
             ]
             g = part * eta * np.concatenate(rho, axis=1)
             A += np.abs(g)
-            moved = K32 @ g.astype(np.float32)
-            S += moved if network.outputs == 1 else np.abs(moved)
-            u = u - scales * (H32 @ g.astype(np.float32))
+            S += g
+            with single_threaded_blas():  # products of a thin block: other threads would only wait
+                if network.outputs > 1:
+                    moved += np.abs(K32 @ g.astype(np.float32))
+                u = u - scales * (H32 @ g.astype(np.float32))
         done += part
         size = float(np.abs(g).sum())
         if not np.isfinite(size):
@@ -156,7 +158,8 @@ def forecast(
         A *= max(1.0, steps / done) ** 0.5  # cut short: what follows is smaller, but not nothing
     if np.all(np.isfinite(A)):
         margin = _MARGIN[0] + _MARGIN[1] / np.sqrt(X.shape[0])
-        clocks = (np.abs(K) @ A + np.abs(S)) / 2
+        both = np.abs(K) @ A
+        clocks = (both + (np.abs(K @ S) if network.outputs == 1 else moved)) / 2
         if network.outputs > 1:
             clocks = clocks.reshape(len(K), samples, -1) @ readout.largest
         reach = margin * rate * clocks.max(axis=1)

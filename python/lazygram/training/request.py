@@ -63,6 +63,7 @@ class Request(CourseRequest):
     flow_tolerance: float
     threads: int | None
     memory_limit: int | None
+    progress: Callable[[str, float], None] | None
 
     @property
     def passengers(self) -> Array:
@@ -96,6 +97,7 @@ def checked_request(
     distance_every: int | Iterable[int] | None,
     spectra: str,
     flow_tolerance: float,
+    progress: Callable[[str, float], None] | None,
 ) -> Request:
     """See `train`.
 
@@ -121,6 +123,8 @@ def checked_request(
     check_threads(threads)
     if isinstance(step_size, str) and step_size != "auto":
         raise ValueError(f"step_size: a positive number or 'auto' is needed, got {step_size!r}")
+    if progress is not None and not callable(progress):
+        raise TypeError(f"progress: a callable is needed, got {progress!r}")
     if method == "flow":
         if network.dtype != np.float64:
             raise ValueError("method: 'flow' needs a float64 network")
@@ -154,6 +158,7 @@ def checked_request(
         resume=resume,
         threads=threads,
         memory_limit=None if memory_limit is None else check_positive_int(memory_limit, "memory_limit"),
+        progress=progress,
     )
 
 
@@ -212,7 +217,7 @@ def check_checkpoints(checkpoint: PathLike | None, every: int | None) -> int | N
 
 
 def check_deep_options(
-    network: Any, layers: str, memory_limit: int | None, distance_every: Any, spectra: str
+    network: Any, layers: str, memory_limit: int | None, distance_every: Any, spectra: str, progress: Any
 ) -> None:
     """Refuse what is not a network, and options that deep networks do not have."""
     if not hasattr(network, "layer_grams"):
@@ -221,6 +226,8 @@ def check_deep_options(
         raise ValueError("layers: only for two-layer networks; use layer_step_sizes to freeze layers")
     if memory_limit is not None:
         raise ValueError("memory_limit: only for method 'event' of two-layer networks")
+    if progress is not None:
+        raise ValueError("progress: only for method 'event' of two-layer networks; use callbacks")
     if distance_every is not None:
         raise ValueError("distance_every: only for two-layer networks")
     if spectra != "auto":

@@ -11,10 +11,11 @@ import numpy as np
 
 from lazygram.arrays import Float64
 from lazygram.files import read_npz, write_npz
+from lazygram.networks.two_layer import TwoLayerReLU
 from lazygram.training.events import EventState
 from lazygram.training.history import History
 
-__all__ = ["Run", "StepState", "TrainingFailed", "TrainingInterrupted"]
+__all__ = ["EventRun", "Run", "StepState", "TrainingFailed", "TrainingInterrupted"]
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,8 @@ class Run:
     summary: dict[str, Any]
     """Plain facts about the run: method, sizes, step size, why it stopped, ..."""
     network: Any = field(default=None, repr=False)
-    """The trained network; None after :meth:`load`, and above half a gigabyte of weights with "event"."""
+    """The trained network; None after :meth:`load`. With "event" its weights are made when they are asked
+    for, which costs a forward pass, and it is None where they would take more than half a gigabyte."""
     event: EventState | None = field(default=None, repr=False)
     """State of method "event" at the end: weights of any rows, H, patterns, distances."""
 
@@ -62,6 +64,22 @@ class Run:
             raise ValueError(f"{os.fspath(path)}: does not hold a run")
         summary = json.loads(str(arrays.pop("summary")))
         return cls(arrays, summary)
+
+
+class EventRun(Run):
+    """A run whose weights exist on request only."""
+
+    _made: TwoLayerReLU | None = None
+
+    @property
+    def network(self) -> TwoLayerReLU | None:
+        if self._made is None and self.event is not None:
+            self._made = self.event.network()
+        return self._made
+
+    @network.setter
+    def network(self, value: TwoLayerReLU | None) -> None:
+        self._made = value
 
 
 class TrainingInterrupted(KeyboardInterrupt):

@@ -52,6 +52,7 @@ def train(
     distance_every: int | Iterable[int] | None = None,
     spectra: Literal["auto", "exact"] = "auto",
     flow_tolerance: float = 1e-5,
+    progress: Callable[[str, float], None] | None = None,
 ) -> Run:
     """Train a network and record how its Gram matrices, weights and predictions move.
 
@@ -134,6 +135,9 @@ def train(
     flow_tolerance : float
         Of "flow": relative local error of the weights in a step. Of "event-flow": local error of the
         predictions in a step, relative to the largest initial residual.
+    progress : callable, optional
+        ``progress(what, share)``: called by method "event" now and then inside the forward pass and long
+        steps, which no callback sees.
 
     Returns
     -------
@@ -173,7 +177,7 @@ def train(
     Du, thesis (2019), ch. 2, gradient descent on the first layer and definition of H(k).
     """
     if not isinstance(network, TwoLayerReLU):
-        check_deep_options(network, layers, memory_limit, distance_every, spectra)
+        check_deep_options(network, layers, memory_limit, distance_every, spectra, progress)
         from lazygram.training.deep import train_deep  # needs scipy.special, which the rest does without
 
         return train_deep(
@@ -193,5 +197,6 @@ def train(
         y_test=y_test, tolerance=tolerance, callbacks=callbacks, checkpoint=checkpoint,
         checkpoint_every=checkpoint_every, resume=resume, threads=threads, memory_limit=memory_limit,
         distance_every=distance_every, spectra=spectra, flow_tolerance=flow_tolerance,
+        progress=progress,
     )  # fmt: skip
     return Course(request, make_trainer(request)).run()

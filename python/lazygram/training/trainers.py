@@ -116,7 +116,7 @@ class TwoLayerTrainer(Trainer):
         }
 
     def finish(self) -> tuple[TwoLayerReLU | None, EventState | None]:
-        """The trained network and the state of event-driven descent, for the result."""
+        """The trained network, or the state of event-driven descent, which can make it."""
         return self.state.network(), None
 
     def rho(self, batch: Any = slice(None)) -> Float64:
@@ -296,35 +296,39 @@ class EventDescent(TwoLayerTrainer):
         else:
             assert self._seen is not None
             reach = self._seen.reach
+        # Flips over several steps need a copy of the bits.
+        gaps = np.diff(sorted(request.records))
+        several = not self.single_steps or (gaps.size > 0 and int(gaps.max()) > 1)
+        keeps_marks = "flips" in recorder.quantities and several
+        n, width = request.X.shape[0], request.network.width
+        self._mark_bytes = 8 * width * (-(-n // 64) - (-request.passengers.shape[0] // 64)) * keeps_marks
+        limit = request.memory_limit
         state = EventState(
             request.network,
             request.X,
             X_test=request.passengers,
             reach=reach,
-            memory_limit=request.memory_limit,
+            memory_limit=None if limit is None else max(1, limit - self._mark_bytes),
             threads=request.threads,
             snapshot=None if loaded is None else loaded.engine,
+            progress=request.progress,
         )
         self.state = state
-        gram_0 = loaded.engine.get("gram_0") if loaded is not None else None
-        if gram_0 is None and (recorder.wants_gram or request.step_size is None):
-            gram_0 = state.gram()
+        gram_0 = state.gram() if loaded is None else loaded.engine["gram_0"]
+        state.gram_0 = gram_0
         if loaded is None:
             auto = request.step_size is None
             self.step_size = self.auto_step_size(gram_0) if auto else float(request.step_size or 0.0)
         recorder.step_size = self.step_size
         if recorder.wants_gram:
-            assert gram_0 is not None
             self.note_gram(gram_0)
             recorder.start(None, gram_0)
         if loaded is not None:
             recorder.restore(loaded.history, None, loaded.engine)
-        # Flips over several steps need a copy of the bits. Without one until now every step was recorded, so
-        # the copy is due now, or right after the present step is recorded.
-        gaps = np.diff(sorted(request.records))
-        several = not self.single_steps or (gaps.size > 0 and int(gaps.max()) > 1)
+        # Without a copy of the bits until now every step was recorded, so the copy is due now, or right after
+        # the present step is recorded.
         state.single_steps = self.single_steps
-        state.keeps_marks = "flips" in recorder.quantities and several
+        state.keeps_marks = keeps_marks
         last = recorder.rows.get("step", [0])[-1]
         if state.keeps_marks and not state.marked and last == (loaded.step if loaded else 0):
             state.mark()
@@ -344,13 +348,13 @@ class EventDescent(TwoLayerTrainer):
     def checkpoint_state(self) -> tuple[Array, Array, dict[str, Array]]:
         empty = np.empty(0, self.request.network.dtype)
         engine = self.state.snapshot()
-        if self.recorder.gram_0 is not None:
-            engine["gram_0"] = self.recorder.gram_0
-        return empty, empty, engine
+        assert self.state.gram_0 is not None
+        return empty, empty, {**engine, "gram_0": self.state.gram_0}
 
     def finish(self) -> tuple[TwoLayerReLU | None, EventState | None]:
-        self.facts["engine"] = {**self.state.stats, "planned_bytes": self.state.plan["total"]}
-        return self.state.network(), self.state
+        planned = self.state.plan["total"] + self._mark_bytes
+        self.facts["engine"] = {**self.state.stats, "planned_bytes": planned}
+        return None, self.state
 
 
 class EventFlow(EventDescent):
