@@ -159,13 +159,11 @@ def log_scale(axes: Axes, *curves: npt.NDArray[np.float64]) -> None:
         axes.set_ylim(low / 2, high * 2)
 
 
-def log_ticks(axes: Axes, values: Sequence[float]) -> None:
-    """Make the x axis logarithmic, with ticks at these values (widths, depths) and nowhere else."""
-    from matplotlib.ticker import NullLocator
-
+def log_ticks(axes: Axes, values: Sequence[float] | npt.NDArray[Any]) -> None:
+    """Make the x axis logarithmic with ticks at `values` alone, which matplotlib would crowd with others."""
     axes.set_xscale("log")
-    axes.xaxis.set_minor_locator(NullLocator())
-    axes.set_xticks(list(values), labels=[f"{value:g}" for value in values])
+    axes.set_xticks([float(value) for value in values], [f"{value:g}" for value in values])
+    axes.set_xticks([], minor=True)
 
 
 def save_figure(

@@ -219,13 +219,18 @@ def test_parts_depend_on_their_settings(tmp_path: Path) -> None:
     again = Parts(tmp_path)
     found = again.get("p", {"b": (1, 2), "a": 1}, lambda: compute("again"))
     assert calls == ["first"]
-    assert again.notes() == ["Taken from an earlier, interrupted or equal run: p."]
+    assert again.notes()[0].endswith("s of computing: p.")
+    assert 0 < again.seconds < 1
     for name, value in fresh.items():
         np.testing.assert_array_equal(found[name], value)
     Parts(tmp_path).get("p", {"a": 2, "b": (1, 2)}, lambda: compute("settings"))
     Parts(tmp_path, format=2).get("p", {"a": 2, "b": (1, 2)}, lambda: compute("format"))
     (tmp_path / "parts" / "p.npz").write_bytes(b"damaged")
     Parts(tmp_path).get("p", {"a": 2, "b": (1, 2)}, lambda: compute("damaged"))
+    many = Parts(tmp_path)
+    for name in ("p", *"abcdef", *"abcdef"):
+        many.get(name, {"a": 2, "b": (1, 2)}, lambda: {"x": 1})
+    assert many.notes()[0].endswith("p, a, b, c and 3 more.")
     Parts(None).get("p", {"a": 2, "b": (1, 2)}, lambda: compute("no folder"))
     assert calls == ["first", "settings", "format", "damaged", "no folder"]
 
@@ -350,8 +355,9 @@ def alive(pid: int) -> bool:
     return True
 
 
-@pytest.mark.parametrize("jobs", [1, 2])
-def test_interrupt_stops_all_processes_and_keeps_parts(tmp_path: Path, jobs: int) -> None:
+@pytest.mark.parametrize(("jobs", "group"), [(1, False), (2, False), (2, True)])
+def test_interrupt_stops_all_processes_and_keeps_parts(tmp_path: Path, jobs: int, group: bool) -> None:
+    # A terminal sends Ctrl-C to the whole group, the processes of the pool included.
     script = tmp_path / "script.py"
     place = str(Path(__file__).parent)
     script.write_text(_SCRIPT.format(place=place, folder=str(tmp_path), jobs=jobs))
@@ -359,6 +365,7 @@ def test_interrupt_stops_all_processes_and_keeps_parts(tmp_path: Path, jobs: int
         [sys.executable, str(script)],
         stderr=subprocess.PIPE,
         text=True,
+        start_new_session=True,
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )
     until = time.monotonic() + 60
@@ -369,8 +376,11 @@ def test_interrupt_stops_all_processes_and_keeps_parts(tmp_path: Path, jobs: int
     time.sleep(0.2)  # into the sleep
     pids = [int(file.read_text()) for file in waiting]
     assert all(map(alive, pids))
-    process.send_signal(signal.SIGINT)
-    _, told = process.communicate(timeout=30)
+    if group:
+        os.killpg(process.pid, signal.SIGINT)
+    else:
+        process.send_signal(signal.SIGINT)
+    _, told = process.communicate(timeout=60)
     assert process.returncode == 130, told
     assert "Traceback" not in told
     assert not any(map(alive, pids))

@@ -108,6 +108,16 @@ def test_records_of_flips_at_any_steps(rng: np.random.Generator, every: Any) -> 
         np.testing.assert_array_equal(event.history[name], dense.history[name])
 
 
+@pytest.mark.parametrize("name", ["pattern_change", "flips"])
+def test_pattern_quantities_are_recorded_one_without_the_other(rng: np.random.Generator, name: str) -> None:
+    X, y, _ = problem(rng)
+    network = lazygram.TwoLayerReLU(300, 12, seed=1)
+    both = train(network, X, y, 30, 0.5, method="event", record=("pattern_change", "flips"), record_every=7)
+    one = train(network, X, y, 30, 0.5, method="event", record=name, record_every=7)
+    np.testing.assert_array_equal(one.history[name], both.history[name])
+    assert set(one.history) == {"step", "time", "loss", name}
+
+
 def test_small_steps_follow_the_gradient_flow(rng: np.random.Generator) -> None:
     X, y, _ = problem(rng, n=10)
     network = lazygram.TwoLayerReLU(60, 12, seed=7)

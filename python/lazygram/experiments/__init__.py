@@ -23,6 +23,11 @@ REGISTRY = Registry(
     {
         # Two-layer networks: thesis chapter 2, lecture notes
         "fig2.1": "fig2_1",
+        "lemma2": "lemma2",
+        "thm2": "thm2",
+        "lazy": "lazy",
+        "predictor": "predictor",
+        "lecture": "lecture",
         # Deep networks: thesis chapter 3
         "thm3.gd": "deep_gd",
         "thm3.depth": "deep_depth",
@@ -36,6 +41,7 @@ REGISTRY = Registry(
         "zou.region": "zou_region",
         "zou.training": "zou_training",
         # Landscape: essay
+        "essay.gradient": "essay_gradient",
     },
     package=__name__,
 )

@@ -71,8 +71,11 @@ class Row:
 def in_band(name: str, source: str, value: float, low: float, high: float, *, note: str = "") -> Row:
     """Expect ``low <= value <= high`` (NaN fails)."""
     passed = bool(low <= value <= high)
-    expected = f"{low:.4g} .. {high:.4g}"
-    return Row(name, source, expected, f"{value:.4g}", passed, low, high, float(value), note)
+    # As many digits as the band needs to be seen.
+    texts = [(f"{low:.{digits}g}", f"{high:.{digits}g}", f"{value:.{digits}g}") for digits in (4, 6, 9)]
+    fine = [abs(float(t[0]) - low) + abs(float(t[1]) - high) <= 0.05 * (high - low) for t in texts]
+    first, last, measured = texts[fine.index(True)] if True in fine else texts[-1]
+    return Row(name, source, f"{first} .. {last}", measured, passed, low, high, float(value), note)
 
 
 def within_factor(
@@ -189,7 +192,8 @@ class ExperimentResult:
     notes : list of str
         What a reader must know to judge the result.
     summary : dict
-        Further numbers, for ``results.json``.
+        Further numbers, for ``results.json`` and the report; a list of dictionaries with equal keys is a
+        table.
     """
 
     id: str

@@ -328,8 +328,8 @@ EXPERIMENT = Experiment(
     ),
     run=run,
     draw=draw,
-    full_seconds=90.0,
-    quick_seconds=4.0,
+    full_seconds=120.0,
+    quick_seconds=6.0,
     inferred={
         "widths": "this package's choice",
         "step_size": "this package's choice; 1 is below 2 / lambda_max = 1.6, where descent diverges",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,8 @@ __all__ = ["PARTS", "Parts"]
 
 Arrays = dict[str, npt.NDArray[Any]]
 PARTS = "parts"  # subfolder of an experiment's folder
-_KEY = "key"
+_KEY, _SECONDS = "key", "seconds"
+_SHOWN = 4  # names in a note
 
 
 class Parts:
@@ -34,12 +36,15 @@ class Parts:
     ----------
     reused : list of str
         Names of the parts that were found.
+    seconds : float
+        What computing those took at the time.
     """
 
     def __init__(self, folder: Path | None, format: int = 1) -> None:
         self._folder = None if folder is None else folder / PARTS
         self._format = format
         self.reused: list[str] = []
+        self.seconds = 0.0
 
     def get(
         self, name: str, settings: Mapping[str, Any], compute: Callable[[], Mapping[str, npt.ArrayLike]]
@@ -54,7 +59,8 @@ class Parts:
             Everything the part depends on, fit for JSON. Together with the package's version and `format`
             it must equal what the file was made with.
         compute : callable
-            Gives the arrays by name (``key`` is taken), when there is no such file or it is damaged.
+            Gives the arrays by name (``key`` and ``seconds`` are taken), when there is no such file or it is
+            damaged.
 
         Returns
         -------
@@ -69,14 +75,19 @@ class Parts:
                 found = {}
             if str(found.pop(_KEY, "")) == key:
                 self.reused.append(name)
+                self.seconds += float(found.pop(_SECONDS, 0.0))
                 return found
+        began = time.perf_counter()
         arrays = {entry: np.asarray(value) for entry, value in compute().items()}
         if file is not None:
-            write_npz(file, {**arrays, _KEY: key})
+            write_npz(file, {**arrays, _KEY: key, _SECONDS: time.perf_counter() - began})
         return arrays
 
     def notes(self) -> list[str]:
         """A line for the reader, if parts were reused."""
         if not self.reused:
             return []
-        return [f"Taken from an earlier, interrupted or equal run: {', '.join(self.reused)}."]
+        shown = ", ".join(self.reused[:_SHOWN])
+        more = f" and {len(self.reused) - _SHOWN} more" if len(self.reused) > _SHOWN else ""
+        origin = f"an earlier, interrupted or equal run, {self.seconds:.1f} s of computing"
+        return [f"Taken from {origin}: {shown}{more}."]

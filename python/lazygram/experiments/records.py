@@ -44,6 +44,8 @@ class Record:
         For the reader.
     inferred : dict of str to str
         Settings that the text does not print, and where they come from.
+    summary : dict
+        Further numbers; lists of dictionaries with equal keys are tables.
     run : dict
         Version, preset, changed settings, duration, threads, machine, time; see :func:`run_facts`.
     error, traceback : str
@@ -59,6 +61,7 @@ class Record:
     notes: list[str] = field(default_factory=list)
     corrections: list[str] = field(default_factory=list)
     inferred: dict[str, str] = field(default_factory=dict)
+    summary: dict[str, Any] = field(default_factory=dict)
     run: dict[str, Any] = field(default_factory=dict)
     error: str = ""
     traceback: str = ""

@@ -29,6 +29,7 @@ body { font: 15px/1.5 system-ui, sans-serif; color: #222; background: #fff; max-
 h1 { font-size: 1.6rem; margin: 0 0 .3rem; }
 h2 { font-size: 1.25rem; margin: 0; }
 h3 { font-size: 1rem; margin: 1.2rem 0 .3rem; }
+h4 { font-size: .9rem; margin: .8rem 0 .2rem; }
 section { border-top: 2px solid #222; margin-top: 3rem; padding-top: .8rem; }
 p.source, p.facts { color: var(--soft); margin: .2rem 0; }
 figure { margin: 1rem 0; }
@@ -100,8 +101,8 @@ def _head(records: Sequence[Record]) -> str:
         f"<p>{len(records)} experiments: {told}. {rows} expectations, {missed} not met.</p>\n"
         f'<p class="facts">Written {now} by lazygram {escape(__version__)}. '
         f"Computing time of the experiments: {_duration(seconds)}. {_machines(records)}</p>\n"
-        '<p class="facts">Bands were fixed before these runs and come from theory, from the texts, or from '
-        "references that share no code with this package; an expectation that is not met stays FAIL.</p>"
+        '<p class="facts">Bands come from theory, from the texts, or from references that share no code with '
+        "this package. An expectation that is not met stays FAIL.</p>"
     )
 
 
@@ -145,6 +146,7 @@ def _section(record: Record) -> str:
         f"<p>{escape(record.outcome)}.</p>" if not record.error else _error(record),
         _figure(record),
         _expectations(record.rows),
+        _numbers(record.summary),
         _list("Notes", record.notes),
         _list("Corrections to the text", record.corrections),
         _settings(record),
@@ -198,6 +200,30 @@ def _expectations(rows: Sequence[Row]) -> str:
     )
 
 
+def _numbers(summary: dict[str, Any]) -> str:
+    """Further numbers: tables as tables, single ones in one."""
+    blocks, single = [], []
+    for name, value in summary.items():
+        title = escape(name.replace("_", " "))
+        if isinstance(value, list) and value and all(isinstance(row, dict) for row in value):
+            head = "".join(f"<th>{escape(key.replace('_', ' '))}</th>" for key in value[0])
+            rows = "".join(
+                "<tr>" + "".join(f"<td>{escape(_value(cell))}</td>" for cell in row.values()) + "</tr>\n"
+                for row in value
+            )
+            blocks.append(f'<h4>{title}</h4>\n<div class="wide"><table><tr>{head}</tr>\n{rows}</table></div>')
+        elif isinstance(value, dict):
+            single += [(f"{title}: {escape(key)}", _value(entry)) for key, entry in value.items()]
+        else:
+            single.append((title, _value(value)))
+    if single:
+        rows = "".join(f"<tr><td>{name}</td><td>{escape(text)}</td></tr>\n" for name, text in single)
+        blocks.append(f'<div class="wide"><table>{rows}</table></div>')
+    if not blocks:
+        return ""
+    return f"<details><summary>Further numbers</summary>\n{''.join(blocks)}</details>"
+
+
 def _list(title: str, texts: Sequence[str]) -> str:
     if not texts:
         return ""
@@ -221,7 +247,9 @@ def _settings(record: Record) -> str:
 def _value(value: Any) -> str:
     if isinstance(value, list):
         return ", ".join(f"({_value(item)})" if isinstance(item, list) else _value(item) for item in value)
-    return f"{value:g}" if isinstance(value, float) else str(value)
+    if value is None:
+        return "none"
+    return f"{value:.5g}" if isinstance(value, float) else str(value)
 
 
 def _preset(record: Record) -> str:

@@ -177,11 +177,11 @@ class Recorder:
 
     def _record_flips(self, values: dict[str, Any], step: int, state: CountsFlips) -> None:
         """The same for a state that has counted."""
-        if not any(name in self.quantities for name in _PATTERN):
-            return
-        values["pattern_change"] = state.changed_bits() / (self.X.shape[0] * self.width)
-        before = self.rows.get("step", [step])
-        values["flips"] = state.flips_since(step - int(before[-1] if before else step))
+        if "pattern_change" in self.quantities:
+            values["pattern_change"] = state.changed_bits() / (self.X.shape[0] * self.width)
+        if "flips" in self.quantities:  # the state keeps what it compares with only when they are asked for
+            before = self.rows.get("step", [step])
+            values["flips"] = state.flips_since(step - int(before[-1] if before else step))
 
     def _record_patterns(self, values: dict[str, Any], state: State) -> PackedPatterns | None:
         """Pattern changes into `values`; returns the patterns that the next "flips" compares with."""
