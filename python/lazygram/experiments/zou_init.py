@@ -225,7 +225,7 @@ def draw(result: ExperimentResult) -> Figure:
     """Draw norms, distances, counts and sparse directions against their theory."""
     a, p = result.arrays, result.parameters
     widths = a["widths"].astype(float)
-    figure, axes = new_figure(2, 2, width=9.5, height=6.6)
+    figure, axes = new_figure(2, 2, width=9.0, height=6.0)
     place = axes[0]
     worst = a["norm_deviation"].max(axis=2)
     for s in range(worst.shape[1]):
