@@ -27,7 +27,7 @@ NETWORKS = {
     "fc one layer": lambda **kw: FullyConnectedNetwork(24, 6, 1, "tanh", **kw),
     "residual": lambda **kw: ResidualNetwork(24, 6, 4, "silu", c_res=0.9, **kw),
     "conv": lambda **kw: ConvResidualNetwork(12, 2, 3, 3, c_res=0.7, **kw),
-    "conv two axes": lambda **kw: ConvResidualNetwork(10, 1, (2, 3), 2, "tanh", patch=(1, 3), **kw),
+    "conv two axes": lambda **kw: ConvResidualNetwork(10, 1, (2, 3), 2, "tanh", patch=(5, 3), **kw),
     "relu": lambda **kw: DeepReLUNetwork(16, 6, 3, **kw),
     "relu widths": lambda **kw: DeepReLUNetwork([14, 9, 20], 6, **kw),
     "sparse": lambda **kw: SparseNetwork(

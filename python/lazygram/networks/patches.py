@@ -63,6 +63,7 @@ class Patches:
 
     def __init__(self, image: tuple[int, ...], patch: tuple[int, ...], backend: Backend) -> None:
         self.neighbours = neighbour_table(image, patch)
+        self._image, self._patch = image, patch
         self.pixels, self.size = self.neighbours.shape
         self._backend = backend
         outside = self.neighbours < 0
@@ -73,10 +74,6 @@ class Patches:
         mirrored = self.neighbours[:, ::-1]
         places = np.where(mirrored < 0, self.pixels * self.size, mirrored * self.size + np.arange(self.size))
         self._scatter = backend.indices(places.ravel())
-        self._columns = [
-            backend.indices(np.where(o, self.pixels, t))
-            for o, t in zip(outside.T, self.neighbours.T, strict=True)
-        ]
 
     def gather(self, x: Any) -> Any:
         """Patches of (n, pixels, channels) as rows: (n pixels, size channels), offset-major columns."""
@@ -97,12 +94,24 @@ class Patches:
         return b.xp.sum(b.xp.reshape(taken, (n, self.pixels, self.size, channels)), axis=2)
 
     def covariance(self, S: Any) -> Any:
-        """sum_s S[nbr[l, s], nbr[k, s]] for pixel covariances S (n, pixels, n2, pixels), zero outside."""
-        b, xp = self._backend, self._backend.xp
-        n, p, n2, _ = S.shape
-        padded = b.concat([S, b.zeros((n, p, n2, 1))], 3)
-        padded = b.concat([padded, b.zeros((n, 1, n2, p + 1))], 1)
-        total = b.zeros((n, p, n2, p))
-        for column in self._columns:
-            total = total + xp.take(xp.take(padded, column, axis=1), column, axis=3)
-        return total
+        """sum_s S[nbr[l, s], nbr[k, s]] for pixel covariances S (n, pixels, n2, pixels), zero outside.
+
+        Both pixels move by the same offset, so the sum over a window factors into one sum along each axis.
+        """
+        b, xp, image = self._backend, self._backend.xp, self._image
+        shape = tuple(S.shape)
+        S = xp.reshape(S, (shape[0], *image, shape[2], *image))
+        for axis, (size, window) in enumerate(zip(image, self._patch, strict=True)):
+            total = S.copy() if b.is_numpy else xp.asarray(S, copy=True)
+            for offset in range(1, min(window // 2, size - 1) + 1):
+                low, high = self._both(axis, slice(0, size - offset)), self._both(axis, slice(offset, size))
+                total[low] += S[high]
+                total[high] += S[low]
+            S = total
+        return xp.reshape(S, shape)
+
+    def _both(self, axis: int, part: slice) -> tuple[slice, ...]:
+        """A part of one axis of both pixels."""
+        pixel = [slice(None)] * (1 + len(self._image))
+        pixel[1 + axis] = part
+        return (*pixel, *pixel)
