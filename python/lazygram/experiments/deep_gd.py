@@ -301,7 +301,8 @@ def draw(result: ExperimentResult) -> Figure:
     for place in axes[2:]:
         place.set_yscale("log")
         log_ticks(place, sorted(everything))
-        place.legend(loc="best", fontsize=7)
+        place.set_ylim(top=8.0 * place.get_ylim()[1])  # room for the legend
+        place.legend(loc="upper right", fontsize=7, ncols=3)
     finish_axes(
         axes[2],
         title="Distance of layer 1 (solid) from its start",

@@ -155,9 +155,9 @@ def _descend(
 
 def _advance(network: TwoLayerReLU, data: Dataset, steps: int, eta: float) -> TwoLayerReLU:
     """Go on with descent."""
-    trained = train(network, data.X, data.y, steps, eta, record="loss", record_every=steps, threads=1).network
-    assert trained is not None
-    return trained
+    run = train(network, data.X, data.y, steps, eta, record="loss", record_every=steps, threads=1)
+    assert isinstance(run.network, TwoLayerReLU)
+    return run.network
 
 
 def _gradient(network: TwoLayerReLU, data: Dataset) -> Float64Array:

@@ -225,7 +225,7 @@ def draw(result: ExperimentResult) -> Figure:
     """Draw norms, distances, counts and sparse directions against their theory."""
     a, p = result.arrays, result.parameters
     widths = a["widths"].astype(float)
-    figure, axes = new_figure(2, 2, width=9.5, height=6.6)
+    figure, axes = new_figure(2, 2, width=9.0, height=6.0)
     place = axes[0]
     worst = a["norm_deviation"].max(axis=2)
     for s in range(worst.shape[1]):
@@ -284,8 +284,8 @@ def draw(result: ExperimentResult) -> Figure:
     place.axhline(2.0, color=COLORS["grey"], linestyle=":", label="2 (theorem)")
     place.axhline(1 / math.sqrt(math.pi), color=COLORS["red"], linestyle="--", label=r"$1/\sqrt{\pi}$")
     log_ticks(place, widths.tolist())
-    place.set_ylim(0, 2.2)
-    place.legend(loc="center right")
+    place.set_ylim(0, 2.9)
+    place.legend(loc="upper right", ncols=2)
     finish_axes(
         place,
         title=r"(iv) Small pre-activations, $\beta=$" + f"{p['beta']:g}" + r"$/\sqrt{m}$",
