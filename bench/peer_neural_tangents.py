@@ -1,7 +1,7 @@
 """Times neural-tangents on one case; run by the interpreter of an environment that has it (see harness.peer).
 
 Prints a JSON list of seconds. Usage: ``python peer_neural_tangents.py CASE REPEATS``, CASE one of gram N D M,
-kernels N D, dual NAME N.
+kernels N D, dual NAME N, fc N D DEPTH DTYPE, cntk N SIDE DEPTH POOLED DTYPE.
 """
 
 from __future__ import annotations
@@ -54,10 +54,36 @@ def dual(name: str, n: int):
     return lambda: jax.block_until_ready(tuple(kernel(X)))
 
 
+def fc(n: int, d: int, depth: int, dtype: str):
+    """NTK of a fully connected ReLU network."""
+    if dtype == "float64":
+        jax.config.update("jax_enable_x64", True)
+    layers = [stax.Dense(1, W_std=2**0.5), stax.Relu()] * depth + [stax.Dense(1)]
+    _, _, kernel_fn = stax.serial(*layers)
+    X = jax.numpy.asarray(np.random.default_rng(0).standard_normal((n, d)), dtype)
+    kernel = jax.jit(lambda x: kernel_fn(x, None, "ntk"))
+    return lambda: kernel(X).block_until_ready()
+
+
+def cntk(n: int, side: int, depth: int, pooled: int, dtype: str):
+    """NTK of 3x3 ReLU convolutions with global average pooling or flattening."""
+    if dtype == "float64":
+        jax.config.update("jax_enable_x64", True)
+    layers = [stax.Conv(1, (3, 3), padding="SAME", W_std=2**0.5), stax.Relu()] * depth
+    layers += [stax.GlobalAvgPool() if pooled else stax.Flatten(), stax.Dense(1)]
+    _, _, kernel_fn = stax.serial(*layers)
+    X = jax.numpy.asarray(np.random.default_rng(0).standard_normal((n, side, side, 3)), dtype)
+    kernel = jax.jit(lambda x: kernel_fn(x, None, "ntk"))
+    return lambda: kernel(X).block_until_ready()
+
+
 def main() -> None:
     case, repeats, *arguments = sys.argv[1], int(sys.argv[2]), *sys.argv[3:]
     if case == "dual":
         call = dual(arguments[0], int(arguments[1]))
+    elif case in ("fc", "cntk"):
+        *sizes, dtype = arguments
+        call = {"fc": fc, "cntk": cntk}[case](*(int(a) for a in sizes), dtype)
     else:
         call = {"gram": gram, "kernels": kernels}[case](*(int(a) for a in arguments))
     call()  # compiles

@@ -24,6 +24,10 @@ struct AngleScratch {
   std::vector<Buffer<T>> out;  // per output
 };
 
+// Rows of a product of unit vectors: large enough for its speed, small enough to stay in cache with
+// what is made of it.
+inline constexpr std::int64_t kStrip = 128;
+
 template <typename T>
 class AnglePath {
  public:
@@ -55,21 +59,19 @@ class AnglePath {
   // s.out[f][r * edge + c]; of a diagonal tile the upper half.
   void tile(const TileGrid::Tile& t, std::int64_t edge, AngleScratch<T>& s) const {
     if (s.out.empty()) {
-      s.cosine = Buffer<T>(edge * edge);
+      s.cosine = Buffer<T>(kStrip * edge);
       for (int f = 0; f < series_.count; ++f) s.out.emplace_back(edge * edge);
     }
     const Directions<T>& right = right_ ? *right_ : left_;
-    // On the diagonal the product of the upper half and a little more.
-    const std::int64_t step = t.diagonal ? edge / 2 : t.rows;
-    for (std::int64_t r = 0; r < t.rows; r += step) {
-      const std::int64_t rows = std::min(step, t.rows - r), skip = t.diagonal ? r : 0;
-      gemm_nt<T>(rows, t.cols - skip, left_.cols, T(1), left_.row(t.i + r), left_.cols,
-                 right.row(t.j + skip), left_.cols, T(0), s.cosine.data() + r * edge + skip, edge);
-    }
     const AngleLoops<T>& loops = angle_loops<T>();
     for (std::int64_t r = 0; r < t.rows; ++r) {
+      const std::int64_t strip = r / kStrip * kStrip, left_out = t.diagonal ? strip : 0;
+      if (r == strip)
+        gemm_nt<T>(std::min(kStrip, t.rows - r), t.cols - left_out, left_.cols, T(1),
+                   left_.row(t.i + r), left_.cols, right.row(t.j + left_out), left_.cols, T(0),
+                   s.cosine.data() + left_out, edge);
       const std::int64_t skip = t.diagonal ? r : 0, count = t.cols - skip, at = r * edge + skip;
-      const T* const cosine = s.cosine.data() + at;
+      const T* const cosine = s.cosine.data() + (r - strip) * edge + skip;
       T* out[2] = {s.out[0].data() + at, series_.count > 1 ? s.out[1].data() + at : nullptr};
       const T scale = left_scale_[t.i + r];
       const T* const scales = right_scale_.data() + t.j + skip;

@@ -197,6 +197,9 @@ bool angle_row(const AngleSeries<T>& series_, const T* cosine, T scale, const T*
   const V half_pi = V{} + T(1.5707963267948966192), one = V{} + T(1), zero = V{};
   const V slope = V{} + series.slope, shift = V{} + series.shift, times = V{} + scale;
   V most = zero;
+  const auto some = [](std::int64_t left) {
+    return left < 0 ? 0 : left < kLanes<T> ? left : kLanes<T>;
+  };
   const auto coordinate = [&](V c) {
     const auto negative = c < zero;
     V size = negative ? -c : c;
@@ -209,19 +212,14 @@ bool angle_row(const AngleSeries<T>& series_, const T* cosine, T scale, const T*
   };
   for (std::int64_t begin = 0; begin < count; begin += block) {
     const std::int64_t here = count - begin;
-    V z[G], factor[G];
+    V z[G];
     if (here >= block) {
 #pragma GCC unroll 4
-      for (int g = 0; g < G; ++g) {
-        z[g] = coordinate(load(cosine + begin + g * lanes));
-        factor[g] = times * load(right + begin + g * lanes);
-      }
+      for (int g = 0; g < G; ++g) z[g] = coordinate(load(cosine + begin + g * lanes));
     } else {
-      for (int g = 0; g < G; ++g) {
-        const std::int64_t left = here - g * lanes, some = left < 0 ? 0 : left < lanes ? left : lanes;
-        z[g] = coordinate(load_some(cosine + begin + g * lanes, some));
-        factor[g] = times * load_some(right + begin + g * lanes, some);
-      }
+#pragma GCC unroll 4
+      for (int g = 0; g < G; ++g)
+        z[g] = coordinate(load_some(cosine + begin + g * lanes, some(here - g * lanes)));
     }
     for (int f = 0; f < series.count; ++f) {
       V twice[G], b1[G], b2[G];
@@ -241,16 +239,19 @@ bool angle_row(const AngleSeries<T>& series_, const T* cosine, T scale, const T*
       }
       const V lowest = zero + series.coefficients[f][0];
       T* const to = out[f] + begin;
+      const T* const scales = right + begin;
       if (here >= block) {
 #pragma GCC unroll 4
         for (int g = 0; g < G; ++g)
-          store(to + g * lanes, factor[g] * madd(z[g], b1[g], lowest - b2[g]));
+          store(to + g * lanes, times * load(scales + g * lanes) * madd(z[g], b1[g], lowest - b2[g]));
       } else {
+#pragma GCC unroll 4
         for (int g = 0; g < G; ++g) {
-          const std::int64_t left = here - g * lanes;
-          if (left > 0)
-            store_some(to + g * lanes, factor[g] * madd(z[g], b1[g], lowest - b2[g]),
-                       left < lanes ? left : lanes);
+          const std::int64_t count_here = some(here - g * lanes);
+          store_some(to + g * lanes,
+                     times * load_some(scales + g * lanes, count_here) *
+                         madd(z[g], b1[g], lowest - b2[g]),
+                     count_here);
         }
       }
     }
