@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from matplotlib.ticker import NullFormatter
 
 import lazygram
 from lazygram.data import load_dataset
@@ -140,6 +141,7 @@ def main(folder: Path, quick: bool) -> bool:
             for column, (name, color) in enumerate((("dense", "blue"), ("event", "red"))):
                 place.loglog(x, values[:, column], "o-", color=COLORS[color], label=name)
             place.legend()
+            place.xaxis.set_minor_formatter(NullFormatter())
             finish_axes(place, title=title, xlabel=label, ylabel="seconds")
         pairs.loglog(widths, 100 * looks, "o-", color=COLORS["blue"])
         finish_axes(pairs, title="Looks at pairs, 100 steps", xlabel="width  m", ylabel="% of all pairs")
@@ -151,6 +153,7 @@ def main(folder: Path, quick: bool) -> bool:
                 flow.adaptive[:, column], flow.adaptive[:, 2], "s-", color=COLORS["red"], label="event-flow"
             )
             place.legend()
+            place.xaxis.set_minor_formatter(NullFormatter())  # the labels of a short axis would overlap
             finish_axes(place, title="Gradient flow to time 20", xlabel=label, ylabel="error of a prediction")
     print(f"written: {save_figure(figure, folder / 'event_driven')[0]}")
     return gap <= AGREEMENT and abs(slope - SLOPE) <= SLACK and honest

@@ -190,6 +190,9 @@ def test_train_on_digits_reports_test_accuracy() -> None:
     [
         (("--method", "sgd", "--batch-size", "4"), set()),
         (("--method", "flow"), {"frozen_loss_infinite", "frozen_loss_initial"}),
+        (("--method", "event"), {"frozen_loss_infinite", "frozen_loss_initial"}),
+        (("--method", "event", "--batch-size", "4"), set()),
+        (("--method", "event-flow"), {"frozen_loss_infinite", "frozen_loss_initial"}),
         (("--layers", "both"), {"frozen_loss_infinite"}),
         (("--antisymmetric",), {"frozen_loss_infinite", "frozen_loss_initial"}),
         (("--step-size", "0.25", "--record-every", "4"), None),
@@ -207,6 +210,24 @@ def test_train_methods(options: tuple[str, ...], panels: set[str] | None) -> Non
     else:
         with np.load(predicted, allow_pickle=False) as archive:
             assert set(archive.files) - {"step"} == panels
+
+
+def test_train_by_events_makes_one_forward_pass(monkeypatch: pytest.MonkeyPatch) -> None:
+    def forbidden(*arguments: object, **options: object) -> None:
+        raise AssertionError("the run itself gives H(0)")
+
+    monkeypatch.setattr(lazygram.TwoLayerReLU, "gram", forbidden)
+    monkeypatch.setattr(lazygram.TwoLayerReLU, "patterns", forbidden)
+    ok("train", *SMALL, "--width", "20000", "--steps", "10", "--method", "event", "--out", "r")
+    summary = json.loads(Path("r/summary.json").read_text())
+    assert summary["run"]["engine"]["passes"] == 1
+    rows = {row["name"] + row["condition"]: row for row in summary["theory"]}
+    # Distances by their bound: known where it is small enough, undecided where not, never "not recorded".
+    bounded = [row for name, row in rows.items() if name.startswith("distance (bound)")]
+    assert len(bounded) == 2
+    assert all(row["measured"] > 0 and row["holds"] in (True, None) for row in bounded)
+    assert {row["holds"] for name, row in rows.items() if "bounded distance" in name} <= {True, False}
+    assert history("r")["max_distance_bound"].shape == history("r")["step"].shape
 
 
 def test_frozen_prediction_of_both_layers_is_near_a_wide_network() -> None:

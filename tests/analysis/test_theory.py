@@ -657,3 +657,26 @@ def test_float32_kernel_is_judged_in_its_own_precision() -> None:
 def test_quantities_are_frozen() -> None:
     with pytest.raises(dataclasses.FrozenInstanceError):
         one_example().width = 3  # type: ignore[misc]
+
+
+def test_a_bound_of_the_distance_decides_when_it_is_small_enough() -> None:
+    X = np.eye(3)
+    q = two_layer_quantities(infinite_gram(X), width=10**6, residual_norm=1.0)
+    base = {"step": np.arange(3), "gram_change": np.zeros(3), "pattern_change": np.zeros(3)}
+    allowed = q.radius_gd
+
+    def rows(**more: np.ndarray) -> dict[str, TheoryRow]:
+        report = theory_report(q, step_size=0.01, history={**base, **more})
+        return {row.name: row for row in report if row.predicted == allowed or "distance" in row.name}
+
+    small, large = np.array([0.0, 0.1, 0.5]) * allowed, np.array([0.0, 1.0, 2.0]) * allowed
+    assert rows(max_distance=small)["distance"].holds is True
+    assert rows(max_distance=large)["distance"].holds is False
+    assert rows(max_distance_bound=small)["distance (bound)"].holds is True
+    assert rows(max_distance_bound=large)["distance (bound)"].holds is None
+    assert rows(max_distance_bound=large)["distance (bound)"].measured == large[-1]
+    # Computed at some steps only: the bound speaks; at all steps: the distance.
+    gaps = np.array([0.0, np.nan, 0.4 * allowed])
+    assert rows(max_distance=gaps, max_distance_bound=small)["distance (bound)"].measured == small[-1]
+    assert rows(max_distance=large, max_distance_bound=2 * large)["distance"].holds is False
+    assert rows()["distance"].measured is None
