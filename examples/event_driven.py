@@ -78,6 +78,7 @@ def follow_flow(quick: bool) -> Flow:
 
     rows = [(k, seconds, error(run)) for k, (seconds, run) in zip(counts[:-1], euler[:-1], strict=True)]
     adaptive = []
+    end(1, 1e-3, "event-flow")  # loads SciPy's integrators
     for tolerance in (1e-3, 1e-4) if quick else (1e-3, 1e-4, 1e-5):
         seconds, run = end(1, time_end, "event-flow", flow_tolerance=tolerance)
         facts = run.summary["flow"]
