@@ -89,7 +89,8 @@ class CalledDual : public EntryDual {
                       double* out) const override {
     const py::gil_scoped_acquire gil;
     const auto copy = [&](const double* x) { return py::array_t<double>(count, x); };
-    const auto result = function_.value(copy(K), copy(var1), copy(var2)).cast<py::array_t<double>>();
+    const auto result =
+        function_.value(copy(K), copy(var1), copy(var2)).cast<py::array_t<double>>();
     require(result.size() == count, "activation: its dual returned a wrong number of values");
     std::copy_n(result.data(), count, out);
   }
@@ -105,8 +106,9 @@ class PythonService : public ActivationService {
   explicit PythonService(py::object service) : service_(std::move(service)) {}
   void means(int activation, const double* variances, std::int64_t count, double* out) override {
     const py::gil_scoped_acquire gil;
-    const auto result = service_.value.attr("means")(activation, py::array_t<double>(count, variances))
-                            .cast<py::array_t<double>>();
+    const auto result =
+        service_.value.attr("means")(activation, py::array_t<double>(count, variances))
+            .cast<py::array_t<double>>();
     require(result.size() == count, "activation: wrong number of means");
     std::copy_n(result.data(), count, out);
   }
@@ -114,11 +116,12 @@ class PythonService : public ActivationService {
                                   std::int64_t left_count, const double* right,
                                   std::int64_t right_count) override {
     const py::gil_scoped_acquire gil;
-    const py::object made = service_.value.attr("dual")(
-        activation, derivative, py::array_t<double>(left_count, left),
-        py::array_t<double>(right_count, right));
+    const py::object made =
+        service_.value.attr("dual")(activation, derivative, py::array_t<double>(left_count, left),
+                                    py::array_t<double>(right_count, right));
     if (py::isinstance<Dual>(made)) return std::make_unique<ClosedDual>(made.cast<const Dual&>());
-    if (py::isinstance<py::tuple>(made)) return std::make_unique<SeriesDual>(made.cast<py::tuple>());
+    if (py::isinstance<py::tuple>(made))
+      return std::make_unique<SeriesDual>(made.cast<py::tuple>());
     return std::make_unique<CalledDual>(made);
   }
 
@@ -176,14 +179,14 @@ void bind_tiles(py::module_& module) {
            }),
            py::arg("image"), py::arg("normalise_input"))
       .def("affine", &Program::affine)
-      .def("patches", [](Program& p, int h, int w, int sy, int sx, const std::string& padding) {
-        p.patches(h, w, sy, sx, padding_of(padding));
-      })
+      .def("patches",
+           [](Program& p, int h, int w, int sy, int sx, const std::string& padding) {
+             p.patches(h, w, sy, sx, padding_of(padding));
+           })
       .def("activation",
            [](Program& p, const std::optional<Dual>& value, const std::optional<Dual>& derivative,
-              bool differentiable, const std::string& name, double scale) {
-             p.activation({value, derivative, differentiable, name}, scale);
-           })
+              bool differentiable, const std::string& name,
+              double scale) { p.activation({value, derivative, differentiable, name}, scale); })
       .def("normalise", &Program::normalise)
       .def("dropout", &Program::dropout)
       .def("scale", &Program::scale)
@@ -192,9 +195,8 @@ void bind_tiles(py::module_& module) {
       .def("add", &Program::add)
       .def("mix", &Program::mix)
       .def("multiply", &Program::multiply)
-      .def("pool", [](Program& p, int h, int w, int sy, int sx, const std::string& padding) {
-        p.pool(h, w, sy, sx, padding_of(padding));
-      })
+      .def("pool", [](Program& p, int h, int w, int sy, int sx,
+                      const std::string& padding) { p.pool(h, w, sy, sx, padding_of(padding)); })
       .def("flatten", &Program::flatten)
       .def("emit", &Program::emit)
       .def("emit_mean", &Program::emit_mean)
@@ -213,38 +215,38 @@ void bind_tiles(py::module_& module) {
                        const std::vector<std::pair<std::string, int>>& outputs,
                        const py::object& service, int threads, const py::object& progress,
                        const std::string& precision) {
-             auto bound = std::make_unique<BoundEvaluation>();
-             bound->program = std::move(program);
-             bound->X1 = X1;
-             const ConstMatrixView<double> x1 = matrix<const double>(X1, "X");
-             ConstMatrixView<double> x2;
-             if (X2) {
-               bound->X2 = *X2;
-               x2 = matrix<const double>(*X2, "X2");
-             }
-             if (!service.is_none()) bound->service = std::make_unique<PythonService>(service);
-             const RunOptions options = run_options(threads, progress);
-             const std::vector<Output> wanted = outputs_of(outputs);
-             require(precision == "double" || precision == "single" || precision == "general",
-                     "precision: 'double', 'single' or 'general' is needed");
-             const Precision chosen = precision == "single"    ? Precision::single
-                                      : precision == "general" ? Precision::general
-                                                               : Precision::automatic;
-             {
-               const py::gil_scoped_release release;
-               bound->evaluation = std::make_unique<Evaluation>(
-                   *bound->program, x1, x2, wanted, bound->service.get(), options, chosen);
-             }
-             if (bound->evaluation->by_angles()) bound->X1 = bound->X2 = py::array();
-             return bound;
-           }))
-      .def("channels",
-           [](const BoundEvaluation& b, std::size_t output) { return b.evaluation->channels(output); })
+        auto bound = std::make_unique<BoundEvaluation>();
+        bound->program = std::move(program);
+        bound->X1 = X1;
+        const ConstMatrixView<double> x1 = matrix<const double>(X1, "X");
+        ConstMatrixView<double> x2;
+        if (X2) {
+          bound->X2 = *X2;
+          x2 = matrix<const double>(*X2, "X2");
+        }
+        if (!service.is_none()) bound->service = std::make_unique<PythonService>(service);
+        const RunOptions options = run_options(threads, progress);
+        const std::vector<Output> wanted = outputs_of(outputs);
+        require(precision == "double" || precision == "single" || precision == "general",
+                "precision: 'double', 'single' or 'general' is needed");
+        const Precision chosen = precision == "single"    ? Precision::single
+                                 : precision == "general" ? Precision::general
+                                                          : Precision::automatic;
+        {
+          const py::gil_scoped_release release;
+          bound->evaluation = std::make_unique<Evaluation>(*bound->program, x1, x2, wanted,
+                                                           bound->service.get(), options, chosen);
+        }
+        if (bound->evaluation->by_angles()) bound->X1 = bound->X2 = py::array();
+        return bound;
+      }))
+      .def("channels", [](const BoundEvaluation& b,
+                          std::size_t output) { return b.evaluation->channels(output); })
       .def_property_readonly("by_angles",
                              [](const BoundEvaluation& b) { return b.evaluation->by_angles(); })
       .def("product",
-           [](const BoundEvaluation& b, std::size_t output, const py::array& V, const py::array& out,
-              int threads, const py::object& progress) {
+           [](const BoundEvaluation& b, std::size_t output, const py::array& V,
+              const py::array& out, int threads, const py::object& progress) {
              const ConstMatrixView<double> v = matrix<const double>(V, "V");
              const MatrixView<double> to = matrix<double>(out, "out");
              const RunOptions options = run_options(threads, progress);
@@ -261,9 +263,9 @@ void bind_tiles(py::module_& module) {
            [](const BoundEvaluation& b, int slot) {
              int pixels = 0;
              const double* const data = b.evaluation->mean(slot, &pixels);
-             return py::array_t<double>({static_cast<py::ssize_t>(pixels),
-                                         static_cast<py::ssize_t>(b.evaluation->rows())},
-                                        data);
+             return py::array_t<double>(
+                 {static_cast<py::ssize_t>(pixels), static_cast<py::ssize_t>(b.evaluation->rows())},
+                 data);
            })
       .def("block", [](const BoundEvaluation& b, std::int64_t i, std::int64_t rows, std::int64_t j,
                        std::int64_t cols, std::vector<py::array> arrays, int threads,

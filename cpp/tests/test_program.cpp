@@ -30,7 +30,8 @@ TEST(windows_are_those_of_the_field) {
         const AxisWindows same = axis_windows(inputs, size, stride, Padding::same);
         const AxisWindows ring = axis_windows(inputs, size, stride, Padding::circular);
         CHECK(same.outputs == (inputs + stride - 1) / stride && ring.outputs == same.outputs);
-        // TensorFlow and XLA: total padding (outputs - 1) stride + size - inputs, the odd one behind.
+        // TensorFlow and XLA: total padding (outputs - 1) stride + size - inputs, the odd one
+        // behind.
         const int total = std::max((same.outputs - 1) * stride + size - inputs, 0);
         for (int o = 0; o < same.outputs; ++o) {
           for (int s = 0; s < size; ++s) {

@@ -1,5 +1,5 @@
-// The tile engine against a plain interpreter of ReLU programs in extended precision, at every level;
-// sinks, products, threads, angles, interruption.
+// The tile engine against a plain interpreter of ReLU programs in extended precision, at every
+// level; sinks, products, threads, angles, interruption.
 #include <cmath>
 #include <cstring>
 #include <functional>
@@ -81,7 +81,8 @@ struct Reference {
     return k;
   }
 
-  // Runs the pair and both examples alone side by side: states[0] = (i, i), [1] = (j, j), [2] = pair.
+  // Runs the pair and both examples alone side by side: states[0] = (i, i), [1] = (j, j), [2] =
+  // pair.
   Value run(std::int64_t i, std::int64_t j) const {
     Value states[3];
     states[0].k = products(left, i, left, i);
@@ -184,7 +185,8 @@ struct Reference {
         each([&](std::size_t l, std::size_t m) {
           x.k[l][m] = a * a * x.k[l][m] + b * b * y.k[l][m];
           if (!x.left_mean.empty() && !y.left_mean.empty())
-            x.k[l][m] += a * b * (x.left_mean[l] * y.right_mean[m] + y.left_mean[l] * x.right_mean[m]);
+            x.k[l][m] +=
+                a * b * (x.left_mean[l] * y.right_mean[m] + y.left_mean[l] * x.right_mean[m]);
           x.t[l][m] = a * a * x.t[l][m] + b * b * y.t[l][m];
         });
         if (x.left_mean.empty() || y.left_mean.empty()) {
@@ -321,8 +323,8 @@ TEST(symmetric_bit_for_bit_and_whatever_the_threads) {
         for (std::int64_t j = 0; j < i; ++j)
           CHECK(one[plane * n * n + i * n + j] == one[plane * n * n + j * n + i]);
   };
-  expect(dense(3, 0), x, {kNngp, kNtk});       // by angles
-  expect(dense(3, 0.1), x, {kGrams, kNtk});    // in general
+  expect(dense(3, 0), x, {kNngp, kNtk});     // by angles
+  expect(dense(3, 0.1), x, {kGrams, kNtk});  // in general
   expect(convolutional(false, Padding::same), images, {kNtk, kGrams});
   expect(convolutional(true, Padding::same), images, {kNtk});
 }
@@ -359,10 +361,10 @@ TEST(emitted_pixel_pairs_are_mirrored) {
 TEST(repeated_opposite_and_zero_examples) {
   Data x = gaussian(40, 30, 9);
   for (int k = 0; k < 30; ++k) {
-    x.values[1 * 30 + k] = x.values[k];        // repeated
-    x.values[2 * 30 + k] = -x.values[k];       // opposite
-    x.values[3 * 30 + k] = 3 * x.values[k];    // a multiple
-    x.values[4 * 30 + k] = 0;                  // zero
+    x.values[1 * 30 + k] = x.values[k];                              // repeated
+    x.values[2 * 30 + k] = -x.values[k];                             // opposite
+    x.values[3 * 30 + k] = 3 * x.values[k];                          // a multiple
+    x.values[4 * 30 + k] = 0;                                        // zero
     x.values[5 * 30 + k] = x.values[k] * (1 + (k == 3 ? 1e-6 : 0));  // nearly the same
   }
   for (const Precision precision : {Precision::automatic, Precision::general}) {
@@ -375,7 +377,8 @@ TEST(repeated_opposite_and_zero_examples) {
         if (bias == 0) CHECK(std::abs(k[3] - 3 * k[0]) <= 1e-14 * k[3]);
         if (bias == 0) CHECK(k[4 * 40 + 7] == 0 && k[4 * 40 + 4] == 0);
       }
-      // The slope at a small angle: 2.7e-8 is what rounding leaves open where depth is run in steps.
+      // The slope at a small angle: 2.7e-8 is what rounding leaves open where depth is run in
+      // steps.
       const Program p = dense(4, bias);
       const Reference reference{p, x, x};
       const Long truth = reference.run(0, 5).t[0][0];

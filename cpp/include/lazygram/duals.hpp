@@ -92,8 +92,8 @@ class Dual {
 void evaluate_series(const double* const* a, const double* const* b, const std::int32_t* terms,
                      const DualChunk& chunk, int count, double* out);
 
-// Clips a chunk in place and fills its determinants; returns whether every entry was a covariance up
-// to the relative rounding `slack`.
+// Clips a chunk in place and fills its determinants; returns whether every entry was a covariance
+// up to the relative rounding `slack`.
 bool prepare_chunk(DualChunk& chunk, double slack);
 
 // Matrix whose strides may be 0 in either direction (NumPy broadcasting): a column of variances, a

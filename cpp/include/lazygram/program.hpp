@@ -8,17 +8,19 @@
 // per pixel. Planes: 1 for vectors; for images the pixels l (K_ij,ll) as long as nothing pools, all
 // pixel pairs (l, k) otherwise. E, E' below are Gaussian expectations of phi and phi' (duals.hpp)
 // with covariance [[v_i, K], [K, v_j]].
-//   affine     Theta_h <- w Theta_h, Theta_g = t K + s for the new group g, K <- w K + b, b_i <- 0
-//   patches    K_lk <- sum_s K_{nbr(l, s), nbr(k, s)}, Theta likewise (pixels outside are zero)
-//   activation K <- c E[phi phi], Theta <- c E[phi' phi'] Theta, b_i <- sqrt(c) E phi
-//   normalise  K_lk <- f_il f_jk K_lk, Theta likewise, f = (v + eps)^{-1/2}, v averaged over pixels
-//   or not dropout    v_i <- v_i / keep, other pairs unchanged scale      K <- c^2 K, Theta
-//   likewise, b_i <- c b_i add        x <- alpha x + beta y, independent but for their means: K <-
-//   alpha^2 K_x + beta^2 K_y + alpha beta (b_x,i b_y,j + b_y,i b_x,j), Theta <- alpha^2 Theta_x +
-//   beta^2 Theta_y mix        K <- a K_x + b K_y, Theta likewise (concatenated features) multiply
-//   K <- K_x K_y, Theta <- Theta_x K_y + K_x Theta_y (independent features) pool       K_LL' <-
-//   mean over both windows; flatten: K <- weight sum_l K_ll; Theta likewise emit, emit_mean
-//   record K or b_i
+// - affine: Theta_h <- w Theta_h, Theta_g = t K + s for the new group g, K <- w K + b, b_i <- 0
+// - patches: K_lk <- sum_s K_{nbr(l, s), nbr(k, s)}, Theta likewise (pixels outside are zero)
+// - activation: K <- c E[phi phi], Theta <- c E[phi' phi'] Theta, b_i <- sqrt(c) E phi
+// - normalise: K_lk <- f_il f_jk K_lk, Theta likewise, f = (v + eps)^{-1/2}, v averaged or not
+// - dropout: v_i <- v_i / keep, other pairs unchanged
+// - scale: K <- c^2 K, Theta <- c^2 Theta, b_i <- c b_i
+// - add: x <- alpha x + beta y, independent but for their means:
+//   K <- alpha^2 K_x + beta^2 K_y + alpha beta (b_x,i b_y,j + b_y,i b_x,j), Theta without the last
+// - mix: K <- a K_x + b K_y, Theta likewise (concatenated features)
+// - multiply: K <- K_x K_y, Theta <- Theta_x K_y + K_x Theta_y (independent features)
+// - pool: K_LL' <- mean over both windows; flatten: K <- weight sum_l K_ll; Theta likewise
+// - emit, emit_mean: record K or b_i
+//
 // Sources: Lee et al. 2018 (NNGP), Jacot et al. 2018 (NTK), Arora et al. 2019 (CNTK), Du, thesis
 // (2019), ch. 3 (ResNet with means), Yang 2019 (general programs).
 #pragma once
@@ -71,11 +73,11 @@ struct Instruction {
   // affine: weight, bias, train_weight, train_bias; activation: scale; normalise: eps; dropout:
   // keep; scale: factor; add: alpha, beta; mix: a, b; flatten: weight.
   double x = 1.0, y = 0.0, z = 0.0, w = 0.0;
-  bool per_image = false;    // normalise: variances averaged over pixels
-  bool means = false;        // add, multiply: both operands have means that matter
-  int index = 0;             // affine: group; activation: its number; emit, emit_mean: slot
+  bool per_image = false;     // normalise: variances averaged over pixels
+  bool means = false;         // add, multiply: both operands have means that matter
+  int index = 0;              // affine: group; activation: its number; emit, emit_mean: slot
   AxisWindows rows, columns;  // patches, pool
-  ImageShape before, after;  // of the current value
+  ImageShape before, after;   // of the current value
 };
 
 // phi as the program sees it: closed forms where they exist; everything else asks the caller.

@@ -64,8 +64,8 @@ struct EvaluationMemory {
   std::int64_t scratch = 0;   // tiles, all threads
 };
 
-// Programs of vectors whose result depends on the angle alone (see src/tiles/angle.hpp) are run from
-// a table, in the precision that the result will have; `general` keeps the way of all others.
+// Programs of vectors whose result depends on the angle alone (see src/tiles/angle.hpp) are run
+// from a table, in the precision that the result will have; `general` keeps the way of all others.
 enum class Precision { automatic, single, general };
 
 class Evaluation {
@@ -91,8 +91,8 @@ class Evaluation {
   void block(std::int64_t i, std::int64_t rows, std::int64_t j, std::int64_t cols,
              const std::vector<OutputArray>& arrays, const RunOptions& options) const;
 
-  // out (n x k) = output V, V (n2 x k), without storing the output; O(n k) memory. Sums over examples
-  // are in float64, those within a tile in the tile's precision, always in the same order.
+  // out (n x k) = output V, V (n2 x k), without storing the output; O(n k) memory. Sums over
+  // examples are in float64, those within a tile in the tile's precision, always in the same order.
   void product(std::size_t output, ConstMatrixView<double> V, MatrixView<double> out,
                const RunOptions& options) const;
 

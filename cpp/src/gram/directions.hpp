@@ -17,8 +17,7 @@ struct Directions {
   std::int64_t cols;
 
   template <typename From>
-  explicit Directions(ConstMatrixView<From> X)
-      : unit(X.rows * X.cols), norm(X.rows), cols(X.cols) {
+  explicit Directions(ConstMatrixView<From> X) : unit(X.rows * X.cols), norm(X.rows), cols(X.cols) {
     for (std::int64_t i = 0; i < X.rows; ++i) {
       const From* const x = X.row(i);
       From largest = 0;

@@ -212,10 +212,10 @@ int Program::emit_mean() {
 void Program::require_complete() const {
   require(stack_.empty(), "program: " + std::to_string(stack_.size()) +
                               " values are left on the stack; add(), mix() or multiply() them");
-  require(current_.shape.pixels() == 1,
-          "program: the result is still an image of " + std::to_string(current_.shape.height) +
-              " x " + std::to_string(current_.shape.width) +
-              " pixels; end with flatten() or pool()");
+  require(current_.shape.pixels() == 1, "program: the result is still an image of " +
+                                            std::to_string(current_.shape.height) + " x " +
+                                            std::to_string(current_.shape.width) +
+                                            " pixels; end with flatten() or pool()");
 }
 
 int Program::max_pixels() const {

@@ -28,11 +28,7 @@ class AngleRun {
  public:
   AngleRun(const Program& program, std::int64_t example, const SideTables& tables,
            const ActivationDuals& duals, bool tracked)
-      : program_(program),
-        example_(example),
-        tables_(tables),
-        duals_(duals),
-        tracked_(tracked) {}
+      : program_(program), example_(example), tables_(tables), duals_(duals), tracked_(tracked) {}
 
   Value run(const std::vector<Real>& angles, Real square) {
     Value value;
@@ -248,8 +244,7 @@ const AngleLoops<double>& angle_loops<double>() {
 }
 
 double AngleTable::value(std::size_t function, double theta) const {
-  const double z =
-      shift > 0 ? (slope * theta - shift) / (theta + shift) : slope * theta - 1.0;
+  const double z = shift > 0 ? (slope * theta - shift) / (theta + shift) : slope * theta - 1.0;
   return clenshaw(functions[function].coefficients, z);
 }
 
@@ -355,10 +350,10 @@ std::optional<AngleTable> angle_table(const Program& program, const std::vector<
     AngleTable::Function& function = best->functions[f];
     const std::vector<Real> truth = wanted(value, outputs[f]);
     for (std::size_t j = 0; j < probes.size(); ++j) {
-      const Real difference =
-          std::abs(best->value(f, static_cast<double>(probes[j])) - truth[j]);
-      function.error = std::max(
-          function.error, static_cast<double>(difference / std::max<Real>(largest(truth), 1e-300L)));
+      const Real difference = std::abs(best->value(f, static_cast<double>(probes[j])) - truth[j]);
+      function.error =
+          std::max(function.error,
+                   static_cast<double>(difference / std::max<Real>(largest(truth), 1e-300L)));
     }
     if (!(function.error <= kTolerance)) return std::nullopt;
   }

@@ -1,12 +1,12 @@
-// Programs of vectors that depend on a pair's angle alone, tabulated once: their depth costs nothing
-// per entry.
+// Programs of vectors that depend on a pair's angle alone, tabulated once: their depth costs
+// nothing per entry.
 //
 // Two cases. Homogeneous: activations of order 1 (ReLU, leaky ReLU, |x|) and no biases, so that
 // K = |x|^a |y|^a k(theta), Theta = |x|^a |y|^a t(theta). Equal norms: any program, K = k(theta).
-// Both functions are analytic on [0, pi]. After many layers their scale near 0 is 1 / depth: iterated
-// theta -> theta - c theta^2 behaves like theta / (1 + c depth theta), so Chebyshev series in
-// z = (slope theta - shift) / (theta + shift) with shift about 1 / depth need few terms. Samples are
-// taken in extended precision; the error is measured between the nodes.
+// Both functions are analytic on [0, pi]. After many layers their scale near 0 is 1 / depth:
+// iterated theta -> theta - c theta^2 behaves like theta / (1 + c depth theta), so Chebyshev series
+// in z = (slope theta - shift) / (theta + shift) with shift about 1 / depth need few terms. Samples
+// are taken in extended precision; the error is measured between the nodes.
 #pragma once
 
 #include <cstdint>

@@ -37,8 +37,10 @@ class AnglePath {
       : table_(std::move(table)), left_(left) {
     if (right.data) right_ = std::make_unique<Directions<T>>(right);
     fill_scale(left_, left.rows, unit, equal_norms, left_scale_);
-    if (right_) fill_scale(*right_, right.rows, 1.0, equal_norms, right_scale_);
-    else fill_scale(left_, left.rows, 1.0, equal_norms, right_scale_);
+    if (right_)
+      fill_scale(*right_, right.rows, 1.0, equal_norms, right_scale_);
+    else
+      fill_scale(left_, left.rows, 1.0, equal_norms, right_scale_);
     series_.shift = static_cast<T>(table_.shift);
     series_.slope = static_cast<T>(table_.slope);
     // Where the rounding of a cosine is worth more than that of a product in the angle.
@@ -46,8 +48,8 @@ class AnglePath {
     series_.count = static_cast<int>(table_.functions.size());
     for (int f = 0; f < series_.count; ++f) {
       const AngleTable::Function& function = table_.functions[f];
-      series_.terms[f] = sizeof(T) == 4 ? function.float_terms
-                                        : static_cast<int>(function.coefficients.size());
+      series_.terms[f] =
+          sizeof(T) == 4 ? function.float_terms : static_cast<int>(function.coefficients.size());
       coefficients_[f].assign(function.coefficients.begin(),
                               function.coefficients.begin() + series_.terms[f]);
       series_.coefficients[f] = coefficients_[f].data();

@@ -14,9 +14,9 @@ namespace lazygram {
 // One set of examples in the layouts that tiles read.
 struct Examples {
   std::int64_t n = 0, features = 0;
-  ConstMatrixView<double> rows;    // vectors: as given
-  Buffer<double> columns;          // images: [channel][pixel][n]
-  Buffer<double> square;           // vectors: |x|^2
+  ConstMatrixView<double> rows;  // vectors: as given
+  Buffer<double> columns;        // images: [channel][pixel][n]
+  Buffer<double> square;         // vectors: |x|^2
   SideTables tables;
 
   Examples(const Program& program, ConstMatrixView<double> X)
@@ -41,7 +41,7 @@ struct Examples {
 
 // x.y of two nearly (anti)parallel rows: |x||y| (1 - |x/|x| -+ y/|y||^2 / 2), exact for equal rows.
 inline double near_product(const double* x, const double* y, std::int64_t size, double square_x,
-                    double square_y, bool same_side) {
+                           double square_y, bool same_side) {
   const double a = 1.0 / std::sqrt(square_x), b = (same_side ? 1.0 : -1.0) / std::sqrt(square_y);
   double sum = 0.0;
   for (std::int64_t k = 0; k < size; ++k) {

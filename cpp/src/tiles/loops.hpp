@@ -13,8 +13,8 @@ struct RectifiedPlan {
   double sine, cosine, angle, constant;
 };
 
-// Standard deviations of the pairs' examples and their inverses (0 for 0). Row o of a side begins at
-// o * step; on the left every row has `entries` values, or one for all its entries.
+// Standard deviations of the pairs' examples and their inverses (0 for 0). Row o of a side begins
+// at o * step; on the left every row has `entries` values, or one for all its entries.
 struct Deviations {
   const double *left, *left_inverse;
   std::int64_t left_step;
@@ -28,7 +28,7 @@ struct Deviations {
 template <typename T>
 struct AngleSeries {
   T shift, slope;
-  T near;  // |cos| above this: the angle is taken from the vectors instead
+  T near;     // |cos| above this: the angle is taken from the vectors instead
   int count;  // functions, 1 or 2
   int terms[2];
   const T* coefficients[2];  // lowest first

@@ -36,8 +36,8 @@ inline float madd(float a, float b, float c) {
 #include "tiles/vectors.inl"
 
 inline FloatVector asin_tail(FloatVector t) {
-  return asin_tail_float(
-      t, [](FloatVector a, FloatVector b, FloatVector c) { return madd(a, b, c); });
+  return asin_tail_float(t,
+                         [](FloatVector a, FloatVector b, FloatVector c) { return madd(a, b, c); });
 }
 inline DoubleVector asin_tail(DoubleVector t) {
   return asin_tail_double(
@@ -243,15 +243,16 @@ bool angle_row(const AngleSeries<T>& series_, const T* cosine, T scale, const T*
       if (here >= block) {
 #pragma GCC unroll 4
         for (int g = 0; g < G; ++g)
-          store(to + g * lanes, times * load(scales + g * lanes) * madd(z[g], b1[g], lowest - b2[g]));
+          store(to + g * lanes,
+                times * load(scales + g * lanes) * madd(z[g], b1[g], lowest - b2[g]));
       } else {
 #pragma GCC unroll 4
         for (int g = 0; g < G; ++g) {
           const std::int64_t count_here = some(here - g * lanes);
-          store_some(to + g * lanes,
-                     times * load_some(scales + g * lanes, count_here) *
-                         madd(z[g], b1[g], lowest - b2[g]),
-                     count_here);
+          store_some(
+              to + g * lanes,
+              times * load_some(scales + g * lanes, count_here) * madd(z[g], b1[g], lowest - b2[g]),
+              count_here);
         }
       }
     }

@@ -17,8 +17,8 @@
 
 namespace lazygram {
 
-// Tiles of a symmetric problem in rounds, so that no two tiles of a round share a row of blocks (the
-// circle method of a tournament): sums into the output need no locks and have a fixed order.
+// Tiles of a symmetric problem in rounds, so that no two tiles of a round share a row of blocks
+// (the circle method of a tournament): sums into the output need no locks and have a fixed order.
 inline std::vector<std::vector<std::pair<std::int64_t, std::int64_t>>> tournament(
     std::int64_t blocks) {
   std::vector<std::vector<std::pair<std::int64_t, std::int64_t>>> rounds(1);
@@ -69,8 +69,8 @@ void tile_product(std::int64_t n, bool symmetric, std::int64_t edge, ConstMatrix
         mine.left[r] = loops.dot_add(tile + r * edge, v.data() + t.j, both ? v[t.i + r] : T(0),
                                      mine.right.data(), t.cols);
     } else {
-      gemm_nn<T>(t.rows, k, t.cols, T(1), tile, edge, v.data() + t.j * k, k, T(0),
-                 mine.left.data(), k);
+      gemm_nn<T>(t.rows, k, t.cols, T(1), tile, edge, v.data() + t.j * k, k, T(0), mine.left.data(),
+                 k);
       if (both)
         gemm_tn<T>(t.cols, k, t.rows, T(1), tile, edge, v.data() + t.i * k, k, T(0),
                    mine.right.data(), k);

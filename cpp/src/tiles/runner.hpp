@@ -27,7 +27,6 @@ struct SideTables {
   std::vector<Entry> at;  // one per instruction
   SideTables(const Program& program, std::int64_t n);
   void find_zeros(const Program& program);
-  std::int64_t bytes() const;
 };
 
 // Duals of the activations, by number; null where the closed form is used or nothing is needed.
@@ -60,6 +59,9 @@ struct WindowPass {
   double factor = 1.0;
   std::vector<std::int32_t> source;
 };
+
+// The passes of a patches or pool instruction; `pairs`: planes are pixel pairs.
+std::vector<WindowPass> window_passes(const Instruction& in, bool pairs);
 
 // Everything that all runners of an evaluation share.
 struct RunnerPlan {
@@ -116,7 +118,7 @@ class Runner {
 
   // A table of an instruction for the block's pairs, expanded to [pixels][count] into slot `slot`
   // of expanded_ (two arrays each); run_alone: the recorded slice.
-  Sides expand(std::size_t at, Buffer<double> SideTables::Entry::* field, int pixels, int slot);
+  Sides expand(std::size_t at, Buffer<double> SideTables::Entry::*field, int pixels, int slot);
   // body(plane offset, left offset, right offset) for every plane, offsets in elements.
   template <typename Body>
   void each_plane(int pixels, const Body& body) const;

@@ -65,15 +65,14 @@ int output_channels(const Program& program, const Output& output) {
 template <typename T>
 void copy_tile(const T* tile, std::int64_t edge, const TileGrid::Tile& t, const OutputArray& array,
                std::int64_t channel, bool mirrored) {
-  T* const data = static_cast<T*>(array.data) + channel * array.channel +
-                  (mirrored ? t.j * array.row + t.i * array.column
-                            : t.i * array.row + t.j * array.column);
+  T* const data =
+      static_cast<T*>(array.data) + channel * array.channel +
+      (mirrored ? t.j * array.row + t.i * array.column : t.i * array.row + t.j * array.column);
   // Steps in the array along the tile's rows and columns.
   const std::int64_t down = mirrored ? array.column : array.row;
   const std::int64_t across = mirrored ? array.row : array.column;
   if (across == 1) {
-    for (std::int64_t r = 0; r < t.rows; ++r)
-      std::copy_n(tile + r * edge, t.cols, data + r * down);
+    for (std::int64_t r = 0; r < t.rows; ++r) std::copy_n(tile + r * edge, t.cols, data + r * down);
   } else if (down == 1) {
     arccosine_kernels<T>().transpose(tile, edge, t.rows, t.cols, data, across);
   } else {
@@ -129,8 +128,8 @@ struct Evaluation::State {
 
   bool asks() const {
     for (const ProgramActivation& a : program.activations()) {
-      const bool plain = a.value && a.value->rectified_parameters() &&
-                         a.value->rectified_parameters()->order == 1;
+      const bool plain =
+          a.value && a.value->rectified_parameters() && a.value->rectified_parameters()->order == 1;
       if (!a.value || (!a.derivative && plan.tracks != Tracks::none && a.differentiable) ||
           (program.uses_means() && !plain))
         return true;
@@ -141,7 +140,8 @@ struct Evaluation::State {
   void products_of_pairs(const std::int32_t* i, const std::int32_t* j, std::int64_t count,
                          Scratch& s, double* K) const;
   void products_of_segment(std::int64_t i, std::int64_t j, std::int64_t count, double* K) const;
-  void multiply_packed(const double* left, const double* right, std::int64_t count, double* K) const;
+  void multiply_packed(const double* left, const double* right, std::int64_t count,
+                       double* K) const;
   void alone(Examples& examples, ActivationService* service, const RunOptions& options,
              bool wanted);
   void vector_tile(const TileGrid::Tile& t, Scratch& s) const;
@@ -156,8 +156,8 @@ struct Evaluation::State {
 };
 
 // K[planes][count] from packed features [channels * pixels][count].
-void Evaluation::State::multiply_packed(const double* left, const double* right,
-                                        std::int64_t count, double* K) const {
+void Evaluation::State::multiply_packed(const double* left, const double* right, std::int64_t count,
+                                        double* K) const {
   const TileLoops& loops = tile_loops();
   const std::int64_t pixels = program.input_shape().pixels(), channels = first.features / pixels;
   const std::int64_t rights = program.pairs() ? pixels : 1;
@@ -351,8 +351,8 @@ void Evaluation::State::alone(Examples& examples, ActivationService* service,
 void Evaluation::State::vector_tile(const TileGrid::Tile& t, Scratch& s) const {
   const Examples& right = second();
   gemm_nt<double>(t.rows, t.cols, first.features, input_scale, first.rows.row(t.i),
-                  first.rows.stride, right.rows.row(t.j), right.rows.stride, 0.0,
-                  s.products.data(), edge);
+                  first.rows.stride, right.rows.row(t.j), right.rows.stride, 0.0, s.products.data(),
+                  edge);
   BlockSink to = sink(s);
   const std::vector<double*> base = to.base;
   for (std::int64_t r = 0; r < t.rows; ++r) {
@@ -364,9 +364,9 @@ void Evaluation::State::vector_tile(const TileGrid::Tile& t, Scratch& s) const {
       const double other_square = right.square[t.j + begin + c];
       if (k[c] * k[c] <= size * size * other_square) continue;
       if (first.square[i] > 0.0 && other_square > 0.0)
-        k[c] = input_scale * near_product(first.rows.row(i), right.rows.row(t.j + begin + c),
-                                          first.features, first.square[i], other_square,
-                                          k[c] > 0.0);
+        k[c] =
+            input_scale * near_product(first.rows.row(i), right.rows.row(t.j + begin + c),
+                                       first.features, first.square[i], other_square, k[c] > 0.0);
     }
     PairBlock block;
     block.count = count;
@@ -432,17 +432,16 @@ void Evaluation::State::pair_tile(const TileGrid::Tile& t, Scratch& s) const {
 
 Evaluation::Evaluation(const Program& program, ConstMatrixView<double> X1,
                        ConstMatrixView<double> X2, std::vector<Output> outputs,
-                       ActivationService* service, const RunOptions& options,
-                       Precision precision) {
+                       ActivationService* service, const RunOptions& options, Precision precision) {
   program.require_complete();
   const std::int64_t pixels = program.input_shape().pixels();
   require(X1.rows > 0 && X1.cols > 0 && X1.cols % pixels == 0,
           "X: the number of features is not a multiple of the pixels");
   require(!X2.data || X2.cols == X1.cols, "X2: number of features differs from that of X");
   for (const Output& output : outputs)
-    require(output.kind != Output::Kind::emitted ||
-                (output.slot >= 0 && output.slot < program.emits()),
-            "outputs: no such emit");
+    require(
+        output.kind != Output::Kind::emitted || (output.slot >= 0 && output.slot < program.emits()),
+        "outputs: no such emit");
   require(!std::any_of(outputs.begin(), outputs.end(),
                        [](const Output& o) { return o.kind == Output::Kind::grams; }) ||
               program.groups() > 0,
@@ -575,13 +574,6 @@ void Evaluation::product(std::size_t output, ConstMatrixView<double> V, MatrixVi
 
 bool Evaluation::by_angles() const { return state_->single_angles || state_->double_angles; }
 
-std::int64_t SideTables::bytes() const {
-  std::int64_t total = 0;
-  for (const Entry& entry : at)
-    total += entry.first.size() + entry.second.size() + entry.third.size();
-  return total * static_cast<std::int64_t>(sizeof(double));
-}
-
 EvaluationMemory Evaluation::memory(const Program& program, std::int64_t features, std::int64_t n,
                                     std::int64_t n2, const std::vector<Output>& outputs,
                                     int threads) {
@@ -604,8 +596,8 @@ EvaluationMemory Evaluation::memory(const Program& program, std::int64_t feature
   std::int64_t tile = channels * edge * edge;
   tile += program.is_image() ? 2 * features * entries : edge * edge;
   memory.scratch = resolve_threads(threads) * (item * tile + entries * plan.bytes_per_entry());
-  memory.scratch = std::max(memory.scratch,
-                            std::min(kAloneBytes, round_up(n, 8) * plan.bytes_per_entry()));
+  memory.scratch =
+      std::max(memory.scratch, std::min(kAloneBytes, round_up(n, 8) * plan.bytes_per_entry()));
   return memory;
 }
 

@@ -1,7 +1,7 @@
 // Native vectors of the level: loads, stores, multiply-add and square root, one instruction each.
 //
-// GCC's vector extension gives the arithmetic; what it has no operator for is an intrinsic here, and a
-// loop over lanes elsewhere. Included inside a level's anonymous namespace.
+// GCC's vector extension gives the arithmetic; what it has no operator for is an intrinsic here,
+// and a loop over lanes elsewhere. Included inside a level's anonymous namespace.
 
 #if defined(__AVX512F__)
 constexpr int kVectorBytes = 64;
