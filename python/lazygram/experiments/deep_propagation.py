@@ -287,7 +287,7 @@ EXPERIMENT = Experiment(
         "Theorem 3.4: A_h is printed as 1 + max{|D|, |D D^T|}, which contradicts the remark after it (0 "
         "for fully "
         "connected networks, 1 for ResNets); the 1 is dropped.",
-        "The 2^O(H) for fully connected networks is an artefact of the proof for the activations "
-        "measured here.",
+        "The 2^O(H) for fully connected networks is an artefact of the proof for softplus and tanh; for "
+        "other activations (GELU) the growth is there.",
     ),
 )
