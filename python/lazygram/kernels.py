@@ -209,10 +209,10 @@ class Kernel:
         Notes
         -----
         Symmetric bit for bit when X2 is not given. Inner products are rounded once, so that a dual's slope
-        1/sqrt(1 - rho^2) leaves an error of up to 1e-8 (of the diagonal, float64) for inputs that nearly
+        1/sqrt(1 - rho^2) leaves an error of up to 3e-8 (of the diagonal, float64) for inputs that nearly
         coincide but do not; repeated inputs have the value of the diagonal. Dense networks of ReLU-like
         activations without biases, and all dense networks on inputs of one norm, are functions of the angle
-        alone: they are tabulated once (error below 1e-13, float32: 1e-6 of the diagonal), their depth costs
+        alone: they are tabulated once (error below 1e-13, float32: 3e-6 of the diagonal), their depth costs
         nothing per entry, and angles of near pairs come from differences of unit vectors.
         """
         return self._one("ntk", X, X2, diagonal, out, threads, progress)
