@@ -32,7 +32,7 @@ Y = np.array([1.0, -1.0, 0.5])
         ({"step_size": np.nan}, ValueError, "step_size: must be positive and finite"),
         ({"step_size": "big"}, ValueError, "step_size: a positive number or 'auto' is needed, got 'big'"),
         ({"step_size": None}, TypeError, "step_size: a number"),
-        ({"loss": "cubic"}, ValueError, "loss: one of cross-entropy, exponential, hinge, logistic"),
+        ({"loss": "cubic"}, ValueError, "loss: one of cross_entropy, exponential, hinge, logistic"),
         ({"loss": 3}, TypeError, "loss: a name, an object"),
         ({"loss": lambda u, y: u[:2]}, ValueError, r"loss: dl/du must have the shape of u, \(3,\)"),
         ({"loss": "logistic"}, ValueError, r"y: the logistic loss needs labels -1 and \+1, got 0.5 at 2"),

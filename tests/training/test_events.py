@@ -113,7 +113,7 @@ def test_a_derivative_alone_is_a_loss(rng: np.random.Generator) -> None:
 
 
 @pytest.mark.parametrize("readout", ["seed", "signs", "values"])
-@pytest.mark.parametrize("loss", ["quadratic", "cross-entropy"])
+@pytest.mark.parametrize("loss", ["quadratic", "cross_entropy"])
 def test_several_outputs_equal_the_dense_trainer(rng: np.random.Generator, readout: str, loss: str) -> None:
     X, _, X_test = problem(rng)
     network = lazygram.TwoLayerReLU(500, 12, seed=3, outputs=4)
@@ -157,7 +157,7 @@ def test_several_outputs_resume_bitwise_and_batches(rng: np.random.Generator, tm
     X, _, X_test = problem(rng)
     network = lazygram.TwoLayerReLU(300, 12, seed=8, outputs=3)
     labels, path = rng.integers(0, 3, 40), tmp_path / "checkpoint.npz"
-    options: dict[str, Any] = {"method": "event", "X_test": X_test, "loss": "cross-entropy"}
+    options: dict[str, Any] = {"method": "event", "X_test": X_test, "loss": "cross_entropy"}
     whole = train(network, X, labels, 20, 0.5, **options)
     train(network, X, labels, 8, 0.5, checkpoint=path, threads=1, **options)
     rest = train(network, X, labels, 20, 0.5, resume=path, threads=2, **options)

@@ -99,7 +99,7 @@ def test_get_loss() -> None:
     assert get_loss(own) is own
     assert isinstance(own, Loss)
     with pytest.raises(
-        ValueError, match=r"loss: one of cross-entropy, exponential, .* is needed, got 'cubic'"
+        ValueError, match=r"loss: one of cross_entropy, exponential, .* is needed, got 'cubic'"
     ):
         get_loss("cubic")
     for bad in (None, 3, QuadraticLoss):
@@ -145,7 +145,7 @@ def test_check_loss_finds_wrong_derivatives(rng: np.random.Generator) -> None:
     y = rng.choice([-1.0, 1.0], 6)
     for loss in ("quadratic", "logistic"):
         assert check_loss(loss, y) < 1e-8
-    assert check_loss("cross-entropy", np.eye(4)) < 1e-8
+    assert check_loss("cross_entropy", np.eye(4)) < 1e-8
 
     def quartic(u: np.ndarray, y: np.ndarray) -> float:
         return float(((u - y) ** 4).sum())

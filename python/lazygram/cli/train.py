@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -11,10 +10,6 @@ from typing import Any
 import click
 
 from lazygram.cli.console import (
-    EXIT_BAD_INPUT,
-    EXIT_DIVERGED,
-    EXIT_INTERRUPTED,
-    CommandFailed,
     ProgressLine,
     new_console,
     number,
@@ -22,12 +17,13 @@ from lazygram.cli.console import (
 )
 from lazygram.cli.data_options import data_choice, data_options, default_folder
 from lazygram.cli.memory import physical_memory, refuse_too_large, size_text, training_bytes
+from lazygram.cli.outcome import run_to_end
 from lazygram.cli.params import StepSize
 from lazygram.cli.results import Reference, write_results
 from lazygram.cli.train_deep import TWO_LAYER, deep_options, settle_two_layer, train_deep
 from lazygram.networks.two_layer import TwoLayerReLU
 from lazygram.plotting import require_matplotlib
-from lazygram.training import METHODS, Run, StepState, TrainingFailed, TrainingInterrupted
+from lazygram.training import METHODS, Run, StepState
 from lazygram.training import train as train_network
 
 __all__ = ["train"]
@@ -173,24 +169,9 @@ def train(context: click.Context, /, **options: Any) -> None:
         markup=False,
     )
 
-    def finish(run: Run) -> None:
-        """Write and print what there is, after success and failure alike."""
-        if not len(run.history.get("step", ())):
-            return
-        write_results(
-            run,
-            folder,
-            console,
-            data=data,
-            reference=reference.after(run),
-            settings=settings,
-            save_weights=options["save_weights"],
-            full_report=options["full_report"],
-        )
-
-    try:
+    def start() -> Run:
         with ProgressLine(console, "training") as line:
-            run = train_network(
+            return train_network(
                 network,
                 data.X,
                 data.y,
@@ -213,24 +194,20 @@ def train(context: click.Context, /, **options: Any) -> None:
                 memory_limit=physical_memory(),
                 progress=_inside(line),
             )
-    except TrainingInterrupted as stop:
-        finish(stop.run)
-        raise CommandFailed(
-            f"{stop.run.summary['message']}; what was recorded is in {folder}", EXIT_INTERRUPTED
-        ) from None
-    except TrainingFailed as failure:
-        finish(failure.run)
-        if isinstance(failure.__cause__, (OSError, MemoryError)):
-            raise CommandFailed(str(failure), EXIT_BAD_INPUT) from None
-        raise
-    finally:
-        if not any(folder.iterdir()) and sys.exc_info()[0] is not None:
-            folder.rmdir()  # nothing was recorded: leave no empty folder behind
-    finish(run)
-    if run.summary["stopped"] == "diverged":
-        raise CommandFailed(
-            f"diverged: {run.summary['message']}; what was recorded is in {folder}", EXIT_DIVERGED
+
+    def finish(run: Run) -> None:
+        write_results(
+            run,
+            folder,
+            console,
+            data=data,
+            reference=reference.after(run),
+            settings=settings,
+            save_weights=options["save_weights"],
+            full_report=options["full_report"],
         )
+
+    run_to_end(start, finish, folder)
     context.exit(0)
 
 

@@ -166,7 +166,7 @@ class CrossEntropyLoss:
     The softmax cross-entropy up to the entropy of the labels, which is zero for classes.
     """
 
-    name: str = "cross-entropy"
+    name: str = "cross_entropy"
     curvature: float = 0.5  # of diag(p) - p p^T: for p = (1/2, 1/2, 0, ...)
 
     def value(self, u: Float64, y: Float64) -> float:
@@ -322,7 +322,7 @@ _LOSSES: dict[str, Loss] = {
 def get_loss(loss: str | Loss | Any) -> Loss:
     """Loss by name, any object with the methods of :class:`Loss`, or a function dl/du(u, y).
 
-    Names: "quadratic", "logistic", "hinge", "squared_hinge", "exponential", "cross-entropy". All are sums
+    Names: "quadratic", "logistic", "hinge", "squared_hinge", "exponential", "cross_entropy". All are sums
     over examples, without 1/n.
 
     Raises

@@ -77,9 +77,9 @@ def train(
         eigenvalue is bounded for the worst batch. For deep networks also a schedule: a function of the step,
         or one number for each step.
     loss : str, Loss or callable
-        "quadratic", "logistic", "hinge", "squared_hinge", "exponential" or "cross-entropy"; see
+        "quadratic", "logistic", "hinge", "squared_hinge", "exponential" or "cross_entropy"; see
         :mod:`lazygram.training.losses`; a function of (u, y) stands for dL/du, the recorded loss is then
-        nan (give a :class:`DerivativeLoss` to name a value, too). "cross-entropy" (of the softmax) needs
+        nan (give a :class:`DerivativeLoss` to name a value, too). "cross_entropy" (of the softmax) needs
         several outputs.
     reduction : {"sum", "mean"}
         Deep networks: the loss is the sum over examples or, as in Zou et al., the mean.
