@@ -47,7 +47,7 @@ except KeyboardInterrupt as error:
     print(type(error).__name__, time.time(), flush=True)
 """
     waited = []
-    for _ in range(3):  # another process may hold the machine once, hardly three times
+    for _ in range(6):  # another process may hold the machine once, hardly six times
         process = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True)
         try:
             assert process.stdout is not None
