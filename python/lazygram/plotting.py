@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "COLORS",
+    "caption",
     "drawable",
     "figure_style",
     "finish_axes",
@@ -164,6 +165,11 @@ def log_ticks(axes: Axes, values: Sequence[float] | npt.NDArray[Any]) -> None:
     axes.set_xscale("log")
     axes.set_xticks([float(value) for value in values], [f"{value:g}" for value in values])
     axes.set_xticks([], minor=True)
+
+
+def caption(figure: Figure, text: str) -> None:
+    """Say in small grey letters at the upper right which settings the figure shows."""
+    figure.suptitle(text, fontsize=9, color="#444444", x=0.995, ha="right")
 
 
 def save_figure(

@@ -24,7 +24,7 @@ from lazygram.data.synthetic import synthetic, unit_sphere
 from lazygram.experiments.base import Experiment, ExperimentResult, Progress, share_of
 from lazygram.experiments.deep_expected import Case, DepthMeasured, case_of, depth_rows
 from lazygram.experiments.parts import Parts
-from lazygram.plotting import COLORS, finish_axes, log_ticks, new_figure
+from lazygram.plotting import COLORS, caption, finish_axes, log_ticks, new_figure
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -281,13 +281,10 @@ def draw(result: ExperimentResult) -> Figure:
             xlabel="width m",
             ylabel=r"$\max|G^{(h)}(0)-\lim|\,/\,\max|\lim|$",
         )
-    figure.suptitle(
+    caption(
+        figure,
         f"{p['activation']}, n = {p['n']} unit inputs in {p['dim']} dimensions; Monte Carlo: mean of "
         f"{p['mc_draws']} networks",
-        fontsize=9,
-        color="#444444",
-        x=0.995,
-        ha="right",
     )
     return figure
 

@@ -24,7 +24,7 @@ from lazygram.data.synthetic import synthetic
 from lazygram.experiments.base import Experiment, ExperimentResult, Progress, share_of
 from lazygram.experiments.deep_expected import Case, TrainedCase, case_of, gd_rows
 from lazygram.experiments.parts import Parts
-from lazygram.plotting import COLORS, drawable, finish_axes, log_ticks, new_figure, ordered_colors
+from lazygram.plotting import COLORS, caption, drawable, finish_axes, log_ticks, new_figure, ordered_colors
 from lazygram.training import StepState, train
 
 if TYPE_CHECKING:
@@ -315,13 +315,10 @@ def draw(result: ExperimentResult) -> Figure:
         xlabel="width m",
         ylabel=r"$\max_k\Vert G^{(H)}(k)-G^{(H)}(0)\Vert_2$",
     )
-    figure.suptitle(
+    caption(
+        figure,
         f"{p['activation']}, n = {p['n']}, d = {p['dim']}, step size "
         f"{p['relative_step']:g}/lambda_max(NTK), seed {p['seed']}",
-        fontsize=9,
-        color="#444444",
-        x=0.995,
-        ha="right",
     )
     return figure
 

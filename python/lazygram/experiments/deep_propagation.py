@@ -22,7 +22,7 @@ from lazygram.data.synthetic import synthetic
 from lazygram.experiments.base import Experiment, ExperimentResult, Progress, share_of
 from lazygram.experiments.deep_expected import Propagated, propagation_rows
 from lazygram.experiments.parts import Parts
-from lazygram.plotting import COLORS, finish_axes, new_figure
+from lazygram.plotting import COLORS, caption, finish_axes, new_figure
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -259,12 +259,8 @@ def draw(result: ExperimentResult) -> Figure:
     finish_axes(
         place, title="Amplification of a common error", xlabel="layer h", ylabel="factor from layer h-1 to h"
     )
-    figure.suptitle(
-        f"n = {p['n']}, H = {p['depth']}, m = {p['width']}, mean and spread of {p['draws']} networks",
-        fontsize=9,
-        color="#444444",
-        x=0.995,
-        ha="right",
+    caption(
+        figure, f"n = {p['n']}, H = {p['depth']}, m = {p['width']}, mean and spread of {p['draws']} networks"
     )
     return figure
 

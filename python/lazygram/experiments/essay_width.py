@@ -24,7 +24,7 @@ from lazygram.experiments.base import Experiment, ExperimentResult, Progress, Ro
 from lazygram.experiments.checks import check_floats, check_seeds
 from lazygram.experiments.parts import Parts
 from lazygram.optimizers import minibatches, sgd
-from lazygram.plotting import COLORS, finish_axes, new_figure
+from lazygram.plotting import COLORS, caption, finish_axes, new_figure
 from lazygram.problems.conv_classifier import ConvClassifier, template_images
 
 if TYPE_CHECKING:
@@ -223,13 +223,7 @@ def draw(result: ExperimentResult) -> Figure:
     finish_axes(
         axes[1], title="(b) Iterations to zero training error", xlabel="width factor", ylabel="iterations"
     )
-    figure.suptitle(
-        f"{p['train']} training images; {len(p['seeds'])} seeds (dots)",
-        fontsize=9,
-        color="#444444",
-        x=0.995,
-        ha="right",
-    )
+    caption(figure, f"{p['train']} training images; {len(p['seeds'])} seeds (dots)")
     return figure
 
 

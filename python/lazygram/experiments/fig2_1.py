@@ -33,7 +33,7 @@ from lazygram.experiments.fig2_1_expected import Measured, expectations
 from lazygram.experiments.parts import Parts
 from lazygram.gram import gram_infinite
 from lazygram.networks.two_layer import TwoLayerReLU
-from lazygram.plotting import COLORS, drawable, finish_axes, log_scale, new_figure, ordered_colors
+from lazygram.plotting import COLORS, caption, drawable, finish_axes, log_scale, new_figure, ordered_colors
 from lazygram.training import StepState, train
 
 if TYPE_CHECKING:
@@ -304,13 +304,7 @@ def draw(result: ExperimentResult) -> Figure:
     # Loss falls to the right, so its upper right corner is free.
     axes[0].legend(loc="upper right")
     seeds = f"mean of {len(p['seeds'])} seeds" if len(p["seeds"]) > 1 else f"seed {p['seeds'][0]}"
-    figure.suptitle(
-        f"n = {p['n']}, d = {p['dim']}, step size {p['step_size']:g}, {p['dtype']}, {seeds}",
-        fontsize=9,
-        color="#444444",
-        x=0.995,
-        ha="right",
-    )
+    caption(figure, f"n = {p['n']}, d = {p['dim']}, step size {p['step_size']:g}, {p['dtype']}, {seeds}")
     return figure
 
 

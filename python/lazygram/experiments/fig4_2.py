@@ -25,7 +25,7 @@ from lazygram.arrays import check_nonnegative_int, check_positive_float, check_p
 from lazygram.experiments.base import Experiment, ExperimentResult, Progress, share_of
 from lazygram.experiments.fig4_2_expected import STARTS, expectations
 from lazygram.experiments.parts import Parts
-from lazygram.plotting import COLORS, finish_axes, new_figure
+from lazygram.plotting import COLORS, caption, finish_axes, new_figure
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -249,13 +249,7 @@ def draw(result: ExperimentResult) -> Figure:
         place.legend(loc="best")
     final = ", ".join(f"{value:.2f}" for value in a["norms"][0, -1])
     other = ", ".join(f"{value:.2f}" for value in a["norms"][1, -1])
-    figure.suptitle(
-        f"squared norms at the end: balanced {final}; unbalanced {other}",
-        fontsize=9,
-        color="#444444",
-        x=0.995,
-        ha="right",
-    )
+    caption(figure, f"squared norms at the end: balanced {final}; unbalanced {other}")
     return figure
 
 

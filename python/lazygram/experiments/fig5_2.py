@@ -23,7 +23,7 @@ from lazygram.experiments.checks import check_seeds
 from lazygram.experiments.fig5_2_expected import Measured, expectations
 from lazygram.experiments.gaussian_cnn_instances import draw_instances
 from lazygram.experiments.parts import Parts
-from lazygram.plotting import COLORS, finish_axes, new_figure
+from lazygram.plotting import COLORS, caption, finish_axes, new_figure
 from lazygram.problems.gaussian_cnn import sign_patterns
 
 if TYPE_CHECKING:
@@ -133,12 +133,8 @@ def draw(result: ExperimentResult) -> Figure:
         place.set_xlim(0, step[-1])
         place.legend(loc="lower left")
     p = result.parameters
-    figure.suptitle(
-        f"k = {p['k']}, p = {p['p']}, |w*| = 1, |a*| = {p['a_norm']:g}, step size {p['step_size']:g}",
-        fontsize=9,
-        color="#444444",
-        x=0.995,
-        ha="right",
+    caption(
+        figure, f"k = {p['k']}, p = {p['p']}, |w*| = 1, |a*| = {p['a_norm']:g}, step size {p['step_size']:g}"
     )
     return figure
 

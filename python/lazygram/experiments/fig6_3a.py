@@ -26,7 +26,7 @@ from lazygram.experiments.fig6_3a_expected import Measured, expectations
 from lazygram.experiments.filter_runs import sgd_distances, start_filter
 from lazygram.experiments.parts import Parts
 from lazygram.optimizers import gradient_descent
-from lazygram.plotting import COLORS, finish_axes, new_figure, ordered_colors
+from lazygram.plotting import COLORS, caption, finish_axes, new_figure, ordered_colors
 from lazygram.problems.conv_filter import population_gradient
 from lazygram.problems.filter_inputs import TruncatedNormalInputs
 from lazygram.problems.filter_theory import largest_moment, smallest_moment
@@ -206,13 +206,10 @@ def draw(result: ExperimentResult) -> Figure:
             place.text(last, _ROUNDING + 0.5, "rounding", fontsize=7, color="#555555", ha="right")
         place.legend(loc="best")
     seeds = f"mean of {len(p['seeds'])} seeds" if len(p["seeds"]) > 1 else f"seed {p['seeds'][0]}"
-    figure.suptitle(
+    caption(
+        figure,
         f"step size {p['step_size']:g}, batch {p['batch_size']}, {p['samples']} samples an epoch, {seeds}; "
         r"dotted: slope $\ln(1 - \eta\,\gamma(0))$ a step",
-        fontsize=9,
-        color="#444444",
-        x=0.995,
-        ha="right",
     )
     return figure
 

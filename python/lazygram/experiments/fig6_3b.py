@@ -25,7 +25,7 @@ from lazygram.experiments.checks import check_seeds
 from lazygram.experiments.fig6_3b_expected import Measured, expectations
 from lazygram.experiments.filter_runs import sgd_distances, start_filter
 from lazygram.experiments.parts import Parts
-from lazygram.plotting import COLORS, finish_axes, new_figure, ordered_colors
+from lazygram.plotting import COLORS, caption, finish_axes, new_figure, ordered_colors
 from lazygram.problems.filter_inputs import NearbyPatches, TruncatedNormalInputs
 from lazygram.problems.filter_theory import cross_constant, smallest_moment
 
@@ -212,13 +212,10 @@ def draw(result: ExperimentResult) -> Figure:
         finish_axes(place, title=title, xlabel=r"$\sigma_2$", ylabel="constant")
         place.legend(loc="best")
     seeds = f"mean of {len(p['seeds'])} seeds" if len(p["seeds"]) > 1 else f"seed {p['seeds'][0]}"
-    figure.suptitle(
+    caption(
+        figure,
         f"k = {p['patches']}, sigma = {p['sigma']:g}, step size {p['step_size']:g}, "
         f"batch {p['batch_size']}, {p['samples']} samples an epoch, {seeds}",
-        fontsize=9,
-        color="#444444",
-        x=0.995,
-        ha="right",
     )
     return figure
 

@@ -28,7 +28,7 @@ from lazygram.experiments.checks import check_seeds
 from lazygram.experiments.fig6_3cd_expected import TEACHERS, Measured, expectations
 from lazygram.experiments.image_filters import PatchedImages, start_around, train_filters
 from lazygram.experiments.parts import Parts
-from lazygram.plotting import finish_axes, new_figure, ordered_colors
+from lazygram.plotting import caption, finish_axes, new_figure, ordered_colors
 from lazygram.problems.image_patches import gabor_filter
 
 if TYPE_CHECKING:
@@ -190,14 +190,11 @@ def draw(result: ExperimentResult) -> Figure:
         place.set_xlim(0, data["epoch"][-1])
         place.legend(loc="upper right")
     seeds = f"{len(p['seeds'])} seeds" if len(p["seeds"]) > 1 else f"seed {p['seeds'][0]}"
-    figure.suptitle(
+    caption(
+        figure,
         f"{result.summary['images']}, n = {result.summary['n']}, {p['filter_size']} x {p['filter_size']} "
         f"filters, k = {result.summary['patches']} patches, step size {p['step_size']:g}, "
         f"batch {p['batch_size']}, {seeds}",
-        fontsize=9,
-        color="#444444",
-        x=0.995,
-        ha="right",
     )
     return figure
 

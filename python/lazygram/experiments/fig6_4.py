@@ -23,7 +23,7 @@ from lazygram.experiments.base import Experiment, ExperimentResult, Progress, Ro
 from lazygram.experiments.checks import check_seeds
 from lazygram.experiments.image_filters import PatchedImages, start_around, train_filters
 from lazygram.experiments.parts import Parts
-from lazygram.plotting import new_figure
+from lazygram.plotting import caption, new_figure
 from lazygram.problems.image_patches import gabor_filter
 
 if TYPE_CHECKING:
@@ -192,13 +192,10 @@ def draw(result: ExperimentResult) -> Figure:
     axes[0].text(-0.15, 0.5, "(a) random", transform=axes[0].transAxes, rotation=90, va="center", ha="right")
     below = axes[2 * columns]
     below.text(-0.15, 0.5, "(b) Gabor", transform=below.transAxes, rotation=90, va="center", ha="right")
-    figure.suptitle(
+    caption(
+        figure,
         f"{result.summary['images']}, n = {result.summary['n']}, {p['epochs']} epochs from a start at "
         rf"$\Vert w_0 - w^*\Vert$ = {p['distance']:g} $\Vert w^*\Vert$",
-        fontsize=9,
-        color="#444444",
-        x=0.995,
-        ha="right",
     )
     return figure
 

@@ -25,7 +25,7 @@ from lazygram.experiments.checks import check_floats
 from lazygram.experiments.fig7_3_4_expected import expectations
 from lazygram.experiments.parts import Parts
 from lazygram.optimizers import gradient_descent, perturbed_gradient_descent
-from lazygram.plotting import COLORS, finish_axes, new_figure, ordered_colors
+from lazygram.plotting import COLORS, caption, finish_axes, new_figure, ordered_colors
 from lazygram.problems.octopus import Octopus
 
 if TYPE_CHECKING:
@@ -218,7 +218,7 @@ def draw(result: ExperimentResult) -> Figure:
     last.legend(loc="upper left")
     last.set_xticks(place)
     finish_axes(last, title="Escape times (medians)", xlabel="saddle k", ylabel=r"$T_k$")
-    figure.suptitle(f"d = {p['dim']}, start {p['shown']}", fontsize=9, color="#444444", x=0.995, ha="right")
+    caption(figure, f"d = {p['dim']}, start {p['shown']}")
     return figure
 
 

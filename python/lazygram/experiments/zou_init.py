@@ -24,7 +24,7 @@ from lazygram.data import separated_sphere, separation
 from lazygram.experiments.base import Experiment, ExperimentResult, Progress, share_of
 from lazygram.experiments.parts import Parts
 from lazygram.experiments.zou_expected import InitialMeasured, arc_cosine_distances, initial_rows, sparse_norm
-from lazygram.plotting import COLORS, finish_axes, log_ticks, new_figure, ordered_colors
+from lazygram.plotting import COLORS, caption, finish_axes, log_ticks, new_figure, ordered_colors
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -311,13 +311,7 @@ def draw(result: ExperimentResult) -> Figure:
         xlabel="non-zero entries s",
         ylabel=r"$\sup / (L\sqrt{s\,\log m})$",
     )
-    figure.suptitle(
-        f"n = {p['n']}, d = {p['dim']}, L = {p['depth']}, mean of {len(p['seeds'])} networks",
-        fontsize=9,
-        color="#444444",
-        x=0.995,
-        ha="right",
-    )
+    caption(figure, f"n = {p['n']}, d = {p['dim']}, L = {p['depth']}, mean of {len(p['seeds'])} networks")
     return figure
 
 

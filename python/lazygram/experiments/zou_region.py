@@ -29,7 +29,7 @@ from lazygram.experiments.zou_expected import (
     floor_at_infinite_width,
     region_rows,
 )
-from lazygram.plotting import COLORS, finish_axes, log_ticks, new_figure
+from lazygram.plotting import COLORS, caption, finish_axes, log_ticks, new_figure
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -241,13 +241,7 @@ def draw(result: ExperimentResult) -> Figure:
         xlabel=r"radius $\tau$",
         ylabel="measured / bound",
     )
-    figure.suptitle(
-        f"n = {p['n']}, d = {dim}, L = {depth}, m = {width}, cross-entropy",
-        fontsize=9,
-        color="#444444",
-        x=0.995,
-        ha="right",
-    )
+    caption(figure, f"n = {p['n']}, d = {dim}, L = {depth}, m = {width}, cross-entropy")
     return figure
 
 

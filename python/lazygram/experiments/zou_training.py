@@ -23,7 +23,7 @@ from lazygram.data import separated_sphere, separation
 from lazygram.experiments.base import Experiment, ExperimentResult, Progress, share_of
 from lazygram.experiments.parts import Parts
 from lazygram.experiments.zou_training_expected import TrainingMeasured, training_rows
-from lazygram.plotting import COLORS, finish_axes, log_ticks, new_figure, ordered_colors
+from lazygram.plotting import COLORS, caption, finish_axes, log_ticks, new_figure, ordered_colors
 from lazygram.training import StepState, train
 from lazygram.training.losses import get_loss
 
@@ -301,13 +301,10 @@ def draw(result: ExperimentResult) -> Figure:
         xlabel="batch size B",
         ylabel=rf"steps until $L_S \leq {p['target']:g}$",
     )
-    figure.suptitle(
+    caption(
+        figure,
         f"n = {p['n']}, d = {p['dim']}, L = {p['depth']}, step size c/m, "
         + (f"mean of {len(p['seeds'])} networks" if len(p["seeds"]) > 1 else "one network"),
-        fontsize=9,
-        color="#444444",
-        x=0.995,
-        ha="right",
     )
     return figure
 
