@@ -11,7 +11,7 @@
 #include "lazygram/blas.hpp"
 #include "lazygram/gram.hpp"
 #include "tiles/angle.hpp"
-#include "tiles/loops.hpp"
+#include "tiles/angle_loops.hpp"
 
 namespace lazygram {
 

@@ -1,4 +1,5 @@
-// Native vectors of the level: loads, stores, multiply-add and square root, one instruction each.
+// Native vectors of the level: loads, stores, multiply-add and square root, one instruction each;
+// multiply-add of numbers, fused where the level has it.
 //
 // GCC's vector extension gives the arithmetic; what it has no operator for is an intrinsic here,
 // and a loop over lanes elsewhere. Included inside a level's anonymous namespace.
@@ -50,6 +51,21 @@ inline void store_some(T* to, V v, std::int64_t count) {
   T lanes[kLanes<T>];
   __builtin_memcpy(lanes, &v, sizeof v);
   for (std::int64_t l = 0; l < count; ++l) to[l] = lanes[l];
+}
+
+inline double madd(double a, double b, double c) {
+#if defined(__FMA__) || defined(__ARM_FEATURE_FMA)
+  return __builtin_fma(a, b, c);
+#else
+  return a * b + c;
+#endif
+}
+inline float madd(float a, float b, float c) {
+#if defined(__FMA__) || defined(__ARM_FEATURE_FMA)
+  return __builtin_fmaf(a, b, c);
+#else
+  return a * b + c;
+#endif
 }
 
 #if defined(__AVX512F__)
