@@ -6,7 +6,7 @@
 #include <string>
 #include <type_traits>
 
-#include "gram/arccosine.hpp"
+#include "gram/angle_loops.hpp"
 #include "lazygram/blas.hpp"
 #include "lazygram/error.hpp"
 #include "lazygram/gram.hpp"
@@ -74,7 +74,7 @@ void copy_tile(const T* tile, std::int64_t edge, const TileGrid::Tile& t, const 
   if (across == 1) {
     for (std::int64_t r = 0; r < t.rows; ++r) std::copy_n(tile + r * edge, t.cols, data + r * down);
   } else if (down == 1) {
-    arccosine_kernels<T>().transpose(tile, edge, t.rows, t.cols, data, across);
+    angle_loops<T>().transpose(tile, edge, t.rows, t.cols, data, across);
   } else {
     for (std::int64_t r = 0; r < t.rows; ++r)
       for (std::int64_t c = 0; c < t.cols; ++c) data[r * down + c * across] = tile[r * edge + c];
@@ -126,6 +126,7 @@ struct Evaluation::State {
   const Examples& second() const { return other ? *other : first; }
   const Examples* second_or_null() const { return other.get(); }
 
+  bool by_angles() const { return single_angles || double_angles; }
   bool asks() const {
     for (const ProgramActivation& a : program.activations()) {
       const bool plain =
@@ -550,6 +551,12 @@ void Evaluation::product(std::size_t output, ConstMatrixView<double> V, MatrixVi
   require(output < s.plan.outputs.size() && channels(output) == 1,
           "output: one value per pair is needed");
   require(V.rows == cols() && out.rows == rows() && out.cols == V.cols, "V, out: wrong shapes");
+  if (s.by_angles() && V.cols == 1 && s.plan.outputs.size() == 1) {
+    const double* const own = symmetric() ? diagonal(output) : nullptr;
+    if (s.single_angles)
+      return angle_product(*s.single_angles, rows(), own, s.edge, V, out, options);
+    return angle_product(*s.double_angles, rows(), own, s.edge, V, out, options);
+  }
   const int threads = resolve_threads(options.threads);
   const auto run = [&](auto& scratch, const auto& compute) {
     using T = std::remove_reference_t<decltype(scratch[0].out[0][0])>;
@@ -572,7 +579,7 @@ void Evaluation::product(std::size_t output, ConstMatrixView<double> V, MatrixVi
   }
 }
 
-bool Evaluation::by_angles() const { return state_->single_angles || state_->double_angles; }
+bool Evaluation::by_angles() const { return state_->by_angles(); }
 
 EvaluationMemory Evaluation::memory(const Program& program, std::int64_t features, std::int64_t n,
                                     std::int64_t n2, const std::vector<Output>& outputs,
