@@ -7,18 +7,34 @@ an array turns up. Arrays stay in the namespace, on the device and of the dtype 
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Sequence
+import os
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
+from contextlib import contextmanager
+from contextvars import ContextVar
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from lazygram import _core
 from lazygram.arrays import Array, as_matrix, as_real_array
 
-__all__ = ["Backend", "Buffers", "backend_of", "check_dtype", "get_backend", "on_host"]
+__all__ = [
+    "Backend",
+    "Buffers",
+    "backend_of",
+    "check_dtype",
+    "elementwise_threads",
+    "get_backend",
+    "on_host",
+]
 
 # Elementwise passes go over this many numbers at a time: few enough for temporaries to stay in cache.
 _BLOCK = 1 << 16
+
+_threads: ContextVar[int | None] = ContextVar("elementwise threads", default=None)
 
 
 class Backend:
@@ -112,8 +128,9 @@ class Backend:
     def rowwise(self, function: Callable[..., Any], *arrays: Any, out: Any = None) -> Any:
         """`function`, which acts entry by entry, of arrays of one shape.
 
-        NumPy evaluates an expression one full pass per operation; here it goes over blocks of rows that stay
-        in cache, so that memory is read and written once.
+        NumPy evaluates an expression one full pass per operation, on one thread; here it goes over blocks of
+        rows that stay in cache, so that memory is read and written once, on several threads (NumPy lets go of
+        the GIL). Their number changes nothing: every entry is computed alone.
         """
         first = arrays[0]
         if not self.is_numpy or first.size <= _BLOCK:
@@ -125,9 +142,22 @@ class Backend:
         if out is None:
             out = np.empty(first.shape, self.dtype)
         rows = max(1, _BLOCK * first.shape[0] // first.size)
-        for begin in range(0, first.shape[0], rows):
-            block = slice(begin, begin + rows)
-            out[block] = function(*(array[block] for array in arrays))
+        blocks = [slice(begin, begin + rows) for begin in range(0, first.shape[0], rows)]
+        warnings = np.geterr()  # kept by NumPy for each thread
+
+        def evaluate(part: list[slice]) -> None:
+            with np.errstate(**warnings):
+                for block in part:
+                    out[block] = function(*(array[block] for array in arrays))
+
+        workers = min(_threads.get() or _core.max_threads(), len(blocks))
+        begun = [_pool(workers - 1).submit(evaluate, blocks[k::workers]) for k in range(1, workers)]
+        try:
+            evaluate(blocks[::workers])
+        finally:
+            wait(begun)  # after Ctrl-C, too: `out` may be used again
+        for done in begun:
+            done.result()
         return out
 
     def special(self, name: str) -> Callable[[Any], Any]:
@@ -167,6 +197,24 @@ class Buffers:
         if array is None or tuple(array.shape) != shape:
             array = self._arrays[name] = self._backend.zeros(shape)
         return array
+
+
+@contextmanager
+def elementwise_threads(threads: int | None) -> Iterator[None]:
+    """Threads of elementwise passes over NumPy arrays in this block; all of OpenMP's by default."""
+    token = _threads.set(threads)
+    try:
+        yield
+    finally:
+        _threads.reset(token)
+
+
+@lru_cache(maxsize=1)
+def _pool(workers: int) -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(workers, "lazygram")
+
+
+os.register_at_fork(after_in_child=_pool.cache_clear)  # threads do not survive a fork
 
 
 def check_dtype(dtype: npt.DTypeLike) -> np.dtype[Any]:

@@ -18,7 +18,7 @@ from lazygram.arrays import (
     check_nonnegative_int,
     check_positive_float,
 )
-from lazygram.networks.backend import on_host
+from lazygram.networks.backend import elementwise_threads, on_host
 from lazygram.networks.deep import DeepNetwork
 from lazygram.networks.sparse import SparseNetwork
 from lazygram.parallel import check_threads
@@ -149,7 +149,8 @@ def train_deep(
         threads=threads,
     )
     small = n * network.parameter_count < _SMALL_STEP
-    with threadpool_limits(limits=1 if threads is None and small else threads, user_api="blas"):
+    limit = 1 if threads is None and small else threads
+    with threadpool_limits(limits=limit, user_api="blas"), elementwise_threads(limit):
         return Course(request, DeepTrainer(request)).run()
 
 
