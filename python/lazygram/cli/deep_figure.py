@@ -38,6 +38,7 @@ def deep_figure(
     *,
     names: Sequence[str],
     limits: Sequence[float] | None = None,
+    initial_gaps: Sequence[float] | None = None,
     linearised: Mapping[str, npt.NDArray[Any]] | None = None,
     distances: Mapping[str, npt.NDArray[Any]] | None = None,
     time: bool = False,
@@ -54,6 +55,8 @@ def deep_figure(
         Of the parameters, "W1", ..., "a".
     limits : sequence of float, optional
         lambda_min of the limits of their Gram matrices.
+    initial_gaps : sequence of float, optional
+        Distances of the initial Gram matrices from these limits.
     linearised : mapping of str to ndarray, optional
         Losses of the linearised networks "initial" and "infinite" at the recorded steps.
     distances : mapping of str to ndarray, optional
@@ -67,7 +70,7 @@ def deep_figure(
         figure.suptitle(title, fontsize=9, color="#444444", x=0.01, ha="left")
         _loss(axes[0], x, history, linearised or {})
         _layers(axes[1], x, history, "layer_lambda_min", names, limits, log=True)
-        _layers(axes[2], x, history, "layer_gram_change", names)
+        _layers(axes[2], x, history, "layer_gram_change", names, initial_gaps, "$G^{(h)}(0)$ from its limit")
         _layers(axes[3], x, history, "layer_movement", names)
         _layers(axes[4], x, history, "pattern_change", names, percent=True)
         _distances(axes[5], x, distances or {})
@@ -110,23 +113,24 @@ def _layers(
     history: History,
     name: str,
     names: Sequence[str],
-    limits: Sequence[float] | None = None,
+    levels: Sequence[float] | None = None,
+    what: str = "infinite width",
     *,
     log: bool = False,
     percent: bool = False,
 ) -> None:
-    """One curve per layer; limits as dashed lines in its colour."""
+    """One curve per layer; a level of it as a dashed line in its colour, `what` in the legend."""
     if name not in history:
         return _missing(place)
     values = drawable(history[name]) * (100.0 if percent else 1.0)
     for layer, color in enumerate(ordered_colors(values.shape[1])):
         place.plot(x, values[:, layer], color=color, label=names[layer])
-        if limits is not None:
-            place.axhline(limits[layer], color=color, linestyle="--", linewidth=0.9)
-    if limits is not None:
-        place.plot([], [], "--", color=COLORS["black"], linewidth=0.9, label="infinite width")
+        if levels is not None:
+            place.axhline(levels[layer], color=color, linestyle="--", linewidth=0.9)
+    if levels is not None:
+        place.plot([], [], "--", color=COLORS["black"], linewidth=0.9, label=what)
     if log:
-        log_scale(place, values, np.asarray(limits if limits is not None else [], dtype=np.float64))
+        log_scale(place, values, np.asarray(levels if levels is not None else [], dtype=np.float64))
     else:
         place.set_ylim(bottom=0)
     place.legend(loc="best", ncols=2)

@@ -11,7 +11,7 @@ import numpy as np
 
 from lazygram.networks.backend import Backend, Buffers, backend_of
 
-__all__ = ["DeepNetwork", "Forward"]
+__all__ = ["DeepNetwork", "Forward", "Pass", "symmetrised"]
 
 Network = TypeVar("Network", bound="DeepNetwork")
 
@@ -35,6 +35,11 @@ class Pass:
     outputs: Any
     features: list[Any]
     preactivations: list[Any]
+
+
+def symmetrised(gram: Any) -> Any:
+    """The symmetric part: blocks of a product and their mirror images differ by rounding."""
+    return 0.5 * (gram + gram.T)
 
 
 class DeepNetwork(ABC):
@@ -130,6 +135,7 @@ class DeepNetwork(ABC):
         Returns
         -------
         list of array, shape (n, n2)
+            Exactly symmetric without X2.
 
         Raises
         ------

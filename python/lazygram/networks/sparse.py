@@ -19,7 +19,7 @@ import numpy.typing as npt
 from lazygram.activations import Activation, get_activation
 from lazygram.arrays import Array, check_positive_float, check_positive_int
 from lazygram.networks.backend import Backend, Buffers, get_backend
-from lazygram.networks.deep import DeepNetwork, Forward, Pass
+from lazygram.networks.deep import DeepNetwork, Forward, Pass, symmetrised
 from lazygram.networks.elementwise import Elementwise, elementwise
 from lazygram.networks.patches import check_image, check_patch, neighbour_table
 from lazygram.random import seed_to_int, standard_normals
@@ -309,7 +309,7 @@ class SparseNetwork(DeepNetwork):
                     for mine in _derivatives(b, sharing, p, x)
                 ]
                 grams.append(b.concat(blocks, 0))
-        return grams
+        return [symmetrised(G) for G in grams] if two is one else grams
 
     def _signs(self, done: Pass) -> list[Any]:
         return [u >= 0.0 for u in done.preactivations[:-1]]
