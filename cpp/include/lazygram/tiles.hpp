@@ -99,7 +99,8 @@ class Evaluation {
   bool by_angles() const;  // run from a table: the inputs are not needed any more
 
   static EvaluationMemory memory(const Program& program, std::int64_t features, std::int64_t n,
-                                 std::int64_t n2, const std::vector<Output>& outputs, int threads);
+                                 std::int64_t n2, const std::vector<Output>& outputs, int threads,
+                                 Precision precision = Precision::automatic);
 
  private:
   struct State;
