@@ -449,7 +449,13 @@ def _plan(
     features = int(np.prod(shape[1:]))
     kept = dtype if dtype in (np.float32, np.float64) else np.dtype(np.float64)
     examples, scratch = _core.evaluation_memory(
-        program.core, features, n, others, program.core_outputs(outputs), check_threads(threads)
+        program.core,
+        features,
+        n,
+        others,
+        program.core_outputs(outputs),
+        check_threads(threads),
+        dtype == np.float32,
     )
     inputs = 8 * features * (n + others) if dtype != np.float64 else 0
     names = outputs if stored is True else (() if stored is False else stored)

@@ -15,16 +15,8 @@ constexpr double kParallel2 = 8e-15;  // 1 - rho^2 below this counts as 0
 template <typename T>
 constexpr double kSlack = sizeof(T) == 4 ? 1e-4 : 1e-6;
 
-RectifiedPlan rectified_plan(const duals::Rectified& value, const duals::Rectified* derivative,
-                             double scale) {
-  RectifiedPlan plan{};
-  plan.sine = scale * (value.same + value.opposite);
-  plan.cosine = -scale * value.opposite * kPi;
-  if (derivative) {
-    plan.angle = scale * (derivative->same - derivative->opposite);
-    plan.constant = scale * derivative->opposite * kPi;
-  }
-  return plan;
+RectifiedPlan rectified_plan(const duals::Rectified& value, double scale) {
+  return {scale * (value.same + value.opposite), -scale * value.opposite * kPi};
 }
 
 }  // namespace
@@ -38,8 +30,12 @@ void Runner<T>::activation(const Instruction& in, std::size_t at) {
     if (current().active[t]) theta.push_back(current().theta[t]);
   require(theta.empty() || formula.differentiable,
           "activation: " + formula.name + " is not differentiable, so there is no tangent kernel");
-  const duals::Rectified* const slope =
+  const duals::Rectified* const value = formula.value ? formula.value->rectified_parameters() : nullptr;
+  const duals::Rectified* slope =
       formula.derivative ? formula.derivative->rectified_parameters() : nullptr;
+  // The loop has one formula for both.
+  if (value && slope && (slope->same != value->same || slope->opposite != -value->opposite))
+    slope = nullptr;
   // Variances of 0 are not yet known of examples alone.
   const bool zeros = alone_ || left_->at[at].has_zero || right_->at[at].has_zero;
   const bool corrects = zeros && !theta.empty() && slope && slope->at_zero != slope->mean;
@@ -48,8 +44,7 @@ void Runner<T>::activation(const Instruction& in, std::size_t at) {
     const PixelSides<T> inverse = sides(at, 2);
     const Deviations<T> d{sides(at, 1), inverse.left, inverse.right};
     if (corrects) correct_zeros(at, inverse, static_cast<T>(slope->at_zero / slope->mean));
-    loops_.rectified(rectified_plan(*formula.value->rectified_parameters(), slope, in.x), grid(at),
-                     d, current().k, theta.data(), static_cast<int>(theta.size()),
+    loops_.rectified(rectified_plan(*value, in.x), grid(at), d, current().k, theta.data(), static_cast<int>(theta.size()),
                      watched_ && !theta.empty() ? closest_.data() : nullptr);
   } else {
     general_activation(in, at);

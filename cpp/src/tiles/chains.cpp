@@ -35,43 +35,31 @@ std::vector<std::int32_t> places(const std::vector<AxisPair>& pairs, int size) {
 // Windows move both coordinates together.
 AxisPass patches_pass(const std::vector<AxisPair>& before, const std::vector<AxisPair>& after,
                       const AxisWindows& windows) {
-  AxisPass pass;
-  pass.taps = windows.taps;
-  pass.inputs = static_cast<int>(before.size());
-  pass.outputs = static_cast<int>(after.size());
   const std::vector<std::int32_t> at = places(before, windows.inputs);
+  std::vector<std::int32_t> source;
   for (const AxisPair& pair : after) {
     for (int s = 0; s < windows.taps; ++s) {
       const int left = windows.source[pair.left * windows.taps + s];
       const int right = windows.source[pair.right * windows.taps + s];
-      pass.source.push_back(left < 0 || right < 0 ? -1 : at[left * windows.inputs + right]);
+      source.push_back(left < 0 || right < 0 ? -1 : at[left * windows.inputs + right]);
     }
   }
-  return pass;
+  return {source, windows.taps, static_cast<std::int64_t>(before.size()), 1.0};
 }
 
 // Means over the windows of the right coordinate, then of the left one; lists of all pairs.
 std::vector<AxisPass> pool_passes(const AxisWindows& windows) {
-  std::vector<AxisPass> passes(2);
-  const int taps = windows.taps;
-  for (AxisPass& pass : passes) {
-    pass.taps = taps;
-    pass.factor = 1.0 / taps;
-  }
-  passes[0].inputs = windows.inputs * windows.inputs;
-  passes[0].outputs = passes[1].inputs = windows.inputs * windows.outputs;
-  passes[1].outputs = windows.outputs * windows.outputs;
-  for (int l = 0; l < windows.inputs; ++l)
-    for (int k = 0; k < windows.outputs * taps; ++k)
-      passes[0].source.push_back(windows.source[k] < 0 ? -1
-                                                       : l * windows.inputs + windows.source[k]);
-  for (int l = 0; l < windows.outputs; ++l)
-    for (int k = 0; k < windows.outputs; ++k)
+  const int taps = windows.taps, inputs = windows.inputs, outputs = windows.outputs;
+  std::vector<std::int32_t> right, left;
+  for (int l = 0; l < inputs; ++l)
+    for (const int k : windows.source) right.push_back(k < 0 ? -1 : l * inputs + k);
+  for (int l = 0; l < outputs; ++l)
+    for (int k = 0; k < outputs; ++k)
       for (int s = 0; s < taps; ++s) {
         const int from = windows.source[l * taps + s];
-        passes[1].source.push_back(from < 0 ? -1 : from * windows.outputs + k);
+        left.push_back(from < 0 ? -1 : from * outputs + k);
       }
-  return passes;
+  return {{right, taps, inputs * inputs, 1.0 / taps}, {left, taps, inputs * outputs, 1.0 / taps}};
 }
 
 // Values of a program, numbered; add() and its like join two of them.
@@ -150,6 +138,30 @@ Values connect(const Program& program, bool columns, std::size_t end) {
 
 }  // namespace
 
+AxisPass::AxisPass(const std::vector<std::int32_t>& source, int taps, std::int64_t inputs_,
+                   double factor_)
+    : inputs(inputs_), outputs(static_cast<std::int64_t>(source.size()) / taps), factor(factor_) {
+  std::vector<std::int32_t> present;
+  for (std::int32_t o = 0; o < outputs; ++o) {
+    present.clear();
+    for (int s = 0; s < taps; ++s)
+      if (source[o * taps + s] >= 0) present.push_back(source[o * taps + s]);
+    if (!spans.empty() && spans.back().taps == static_cast<std::int32_t>(present.size())) {
+      WindowSpan& span = spans.back();
+      bool follows = true;
+      for (std::int32_t s = 0; s < span.taps; ++s)
+        follows = follows && present[s] == sources[span.source + s] + span.length;
+      if (follows) {
+        ++span.length;
+        continue;
+      }
+    }
+    spans.push_back({o, 1, static_cast<std::int32_t>(present.size()),
+                     static_cast<std::int32_t>(sources.size())});
+    sources.insert(sources.end(), present.begin(), present.end());
+  }
+}
+
 AxisRoute whole_route(const Program& program, bool columns, bool pairs, std::size_t begin) {
   const std::vector<Instruction>& instructions = program.instructions();
   AxisRoute route(instructions.size() + 1);
@@ -198,13 +210,12 @@ std::vector<AxisRoute> axis_chains(const Program& program, bool columns, std::si
       place->insert(place->end(), nodes.begin(), nodes.end());
   }
   std::vector<AxisRoute> routes;
-  for (auto& nodes : packed) {
-    std::sort(nodes.begin(), nodes.end());
+  for (const auto& nodes : packed) {
+    // Component by component, so that neighbours in the image are neighbours here.
     std::vector<std::vector<AxisPair>> of_value(v.sizes.size());
-    std::size_t value = 0;
     for (const std::int32_t k : nodes) {
-      while (value + 1 < v.sizes.size() && static_cast<std::size_t>(k) >= v.first[value + 1])
-        ++value;
+      std::size_t value = v.sizes.size() - 1;
+      while (static_cast<std::size_t>(k) < v.first[value]) --value;
       const auto local = static_cast<std::int32_t>(k - static_cast<std::int32_t>(v.first[value]));
       of_value[value].push_back({local / v.sizes[value], local % v.sizes[value]});
     }

@@ -15,11 +15,20 @@
 
 namespace lazygram {
 
-// Output o is factor times the sum of the inputs source[o * taps + s] (-1: nothing).
+// Output o is factor times the sum of some inputs.
 struct AxisPass {
-  int taps = 1, inputs = 1, outputs = 1;
+  std::int64_t inputs = 1, outputs = 1;
   double factor = 1.0;
-  std::vector<std::int32_t> source;
+  std::vector<WindowSpan> spans;
+  std::vector<std::int32_t> sources;
+
+  AxisPass() = default;
+  // Of the inputs source[o * taps + s]; -1: nothing.
+  AxisPass(const std::vector<std::int32_t>& source, int taps, std::int64_t inputs, double factor);
+  WindowSums sums(std::int64_t repeats, std::int64_t run) const {
+    return {spans.data(), static_cast<std::int64_t>(spans.size()), sources.data(), inputs, outputs,
+            repeats,      run};
+  }
 };
 
 // One axis before an instruction, and what patches or pool do to it.

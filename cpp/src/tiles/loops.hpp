@@ -7,10 +7,9 @@
 namespace lazygram {
 
 // Arc-cosine activation of order 1 (ReLU, leaky ReLU, absolute value), its scale multiplied in:
-//   E  = |u||v| (sine (sin t + (pi - t) cos t) + cosine cos t)
-//   E' = angle (pi - t) + constant
+//   E' = angle (pi - t) + constant,  E = |u||v| (angle sin t + E' cos t)
 struct RectifiedPlan {
-  double sine, cosine, angle, constant;
+  double angle, constant;
 };
 
 // Coordinates of a pixel of the left example and of one of the right, along one axis.
@@ -53,13 +52,19 @@ struct Features {
   T scale;
 };
 
-// Sums over windows, `repeats` times: run o of the output is the sum of the input runs
-// source[o * taps + s] (-1: nothing); runs have `run` elements, as has `zeros`.
-template <typename T>
+// Outputs [output, output + length) of a window pass: tap s adds the inputs [source[s], source[s] +
+// length). Taps outside the image are left out, and neighbouring outputs whose inputs are
+// neighbours too are one span.
+struct WindowSpan {
+  std::int32_t output, length, taps, source;  // source: the first one's place among the sources
+};
+
+// Sums over windows, `repeats` times; inputs and outputs have `run` elements each.
 struct WindowSums {
-  const std::int32_t* source;
-  std::int64_t taps, inputs, outputs, repeats, run;
-  const T* zeros;
+  const WindowSpan* spans;
+  std::int64_t span_count;
+  const std::int32_t* sources;
+  std::int64_t inputs, outputs, repeats, run;
 };
 
 // Theta <- weight Theta + train_weight K + train_bias, K <- weight K + bias
@@ -76,9 +81,9 @@ struct TileLoops {
   void (*rectified)(const RectifiedPlan&, const PlaneGrid&, const Deviations<T>&, T* K,
                     T* const* theta, int tracks, T* closest);
   // out = factor times the sums
-  void (*sum)(const WindowSums<T>&, T* out, const T* in, double factor);
+  void (*sum)(const WindowSums&, T* out, const T* in, double factor);
   // The affine step of the sums of K and Theta; theta_out null: K alone; theta null: zero.
-  void (*sum_affine)(const WindowSums<T>&, const AffinePlan&, T* K_out, const T* K, T* theta_out,
+  void (*sum_affine)(const WindowSums&, const AffinePlan&, T* K_out, const T* K, T* theta_out,
                      const T* theta);
   // x <- a x + b
   void (*affine)(T* x, double a, double b, std::int64_t count);

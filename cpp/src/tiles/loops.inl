@@ -26,10 +26,31 @@ constexpr T kParallel = sizeof(T) == 4 ? T(0) : T(4e-15);
 template <typename T>
 using VectorOfT = typename VectorOf<T>::type;
 
+// Signs and sizes by their bits.
+template <typename T>
+struct Bits;
+template <>
+struct Bits<float> {
+  typedef std::int32_t Vector __attribute__((vector_size(kVectorBytes)));
+  static constexpr std::int32_t sign = INT32_MIN;
+};
+template <>
+struct Bits<double> {
+  typedef std::int64_t Vector __attribute__((vector_size(kVectorBytes)));
+  static constexpr std::int64_t sign = INT64_MIN;
+};
+
 // body(load, store) for every vector of a row of `entries` elements; the last may be a part.
-template <typename T, typename Body>
+// `vectors` of them, if that is not 0.
+template <typename T, int vectors = 0, typename Body>
 inline void each_vector(std::int64_t entries, const Body& body) {
   using V = VectorOfT<T>;
+  if constexpr (vectors > 0) {
+    for (int v = 0; v < vectors; ++v)
+      body([v](const T* from) { return load(from + v * kLanes<T>); },
+           [v](T* to, V x) { store(to + v * kLanes<T>, x); });
+    return;
+  }
   std::int64_t e = 0;
   for (; e + kLanes<T> <= entries; e += kLanes<T>)
     body([e](const T* from) { return load(from + e); }, [e](T* to, V v) { store(to + e, v); });
@@ -76,42 +97,60 @@ void products(const PlaneGrid& grid, const Features<T>& x, T* K) {
   products_of<T, false>(grid, x, K);
 }
 
-template <typename T, int tracks, bool one_left, bool watched>
+template <typename T, int vectors, int tracks, bool one_left, bool watched>
 void rectified_tracks(const RectifiedPlan& plan, const PlaneGrid& grid, const Deviations<T>& d,
                       T* K, T* const* theta, int any_tracks, T* closest) {
   using V = VectorOfT<T>;
-  const V sine_factor = V{} + static_cast<T>(plan.sine);
-  const V cosine_factor = V{} + static_cast<T>(plan.cosine);
+  using I = typename Bits<T>::Vector;
   const V angle_factor = V{} + static_cast<T>(plan.angle);
   const V constant = V{} + static_cast<T>(plan.constant);
   const V half_pi = V{} + static_cast<T>(1.5707963267948966192), one = V{} + T(1), zero{};
+  const I sign = I{} + Bits<T>::sign;
+  T* const only = tracks == 1 ? theta[0] : nullptr;
+  const std::int64_t entries = vectors ? vectors * kLanes<T> : grid.entries;
+  const std::int64_t left_step = d.root.left_step, right_step = d.root.right_step;
   each_plane(grid, [&](std::int64_t plane, std::int64_t l, std::int64_t m) {
-    const std::int64_t at_left = l * d.root.left_step, at_right = m * d.root.right_step;
-    const T* const left = d.root.left + at_left;
-    const T* const left_inverse = d.left_inverse + at_left;
-    const T* const right = d.root.right + at_right;
-    const T* const right_inverse = d.right_inverse + at_right;
-    const V one_root = zero + *left, one_inverse = zero + *left_inverse;
-    T* const k = K + plane * grid.entries;
-    each_vector<T>(grid.entries, [&](const auto& get, const auto& put) {
-      const V rho = get(k) * (one_left ? one_inverse : get(left_inverse)) * get(right_inverse);
-      const auto negative = rho < zero;
-      V rest = one - (negative ? -rho : rho);  // 1 - |rho|
+    const T* const left = d.root.left + l * left_step;
+    const T* const left_inverse = d.left_inverse + l * left_step;
+    const T* const right = d.root.right + m * right_step;
+    const T* const right_inverse = d.right_inverse + m * right_step;
+    V one_root, one_inverse;
+    if constexpr (one_left) {
+      one_root = zero + *left;
+      one_inverse = zero + *left_inverse;
+    }
+    T* const k = K + plane * entries;
+    each_vector<T, vectors>(entries, [&](const auto& get, const auto& put) {
+      V inverse, root_left;
+      if constexpr (one_left) {
+        inverse = one_inverse;
+        root_left = one_root;
+      } else {
+        inverse = get(left_inverse);
+        root_left = get(left);
+      }
+      const V rho = get(k) * inverse * get(right_inverse);
+      const I negative = (I)rho & sign;
+      V rest = one - (V)((I)rho ^ negative);  // 1 - |rho|
       if constexpr (watched) {
         const V before = get(closest);
         put(closest, rest < before ? rest : before);
       }
       rest = rest < kParallel<T> + zero ? zero : rest;
-      const V size = one - rest, asin_size = asin_of(size, rest);
-      const V angle = half_pi + (negative ? -asin_size : asin_size);  // pi - t
-      const V c = negative ? -size : size;
+      const V size = one - rest;
+      const V angle = half_pi + (V)((I)asin_of(size, rest) ^ negative);  // pi - t
       const V sine = root(rest * (one + size));
       const V factor = madd(angle_factor, angle, constant);
-      const V scale = (one_left ? one_root : get(left)) * get(right);
-      put(k, scale * madd(sine_factor, madd(c, angle, sine), cosine_factor * c));
-      for (int t = 0; t < (tracks < 2 ? tracks : any_tracks); ++t) {
-        T* const to = theta[t] + plane * grid.entries;
+      const V value = madd((V)((I)size ^ negative), factor, angle_factor * sine);
+      put(k, root_left * get(right) * value);
+      if constexpr (tracks == 1) {
+        T* const to = only + plane * entries;
         put(to, get(to) * factor);
+      } else if constexpr (tracks > 1) {
+        for (int t = 0; t < any_tracks; ++t) {
+          T* const to = theta[t] + plane * entries;
+          put(to, get(to) * factor);
+        }
       }
     });
   });
@@ -120,16 +159,23 @@ void rectified_tracks(const RectifiedPlan& plan, const PlaneGrid& grid, const De
 template <typename T>
 void rectified(const RectifiedPlan& plan, const PlaneGrid& grid, const Deviations<T>& d, T* K,
                T* const* theta, int tracks, T* closest) {
-  const auto run = [&](auto one_left, auto watched) {
+  const auto run = [&](auto vectors, auto one_left, auto watched) {
     if (tracks == 0)
-      return rectified_tracks<T, 0, one_left, watched>(plan, grid, d, K, theta, 0, closest);
+      return rectified_tracks<T, vectors, 0, one_left, watched>(plan, grid, d, K, theta, 0,
+                                                                closest);
     if (tracks == 1)
-      return rectified_tracks<T, 1, one_left, watched>(plan, grid, d, K, theta, 1, closest);
-    rectified_tracks<T, 2, one_left, watched>(plan, grid, d, K, theta, tracks, closest);
+      return rectified_tracks<T, vectors, 1, one_left, watched>(plan, grid, d, K, theta, 1,
+                                                                closest);
+    rectified_tracks<T, 0, 2, one_left, watched>(plan, grid, d, K, theta, tracks, closest);
   };
   const auto choose = [&](auto watched) {
-    if (d.root.one_left) return run(std::true_type{}, watched);
-    run(std::false_type{}, watched);
+    // A loop over the entries would spend more on each plane than on its one vector.
+    constexpr int one_line = 64 / kVectorBytes;
+    constexpr std::integral_constant<int, (one_line <= 2 ? one_line : 0)> short_row;
+    constexpr std::integral_constant<int, 0> any;
+    if (d.root.one_left) return run(any, std::true_type{}, watched);
+    if (grid.entries == one_line * kLanes<T>) return run(short_row, std::false_type{}, watched);
+    run(any, std::false_type{}, watched);
   };
   if constexpr (sizeof(T) == 4) {
     if (closest) return choose(std::true_type{});
@@ -137,60 +183,82 @@ void rectified(const RectifiedPlan& plan, const PlaneGrid& grid, const Deviation
   choose(std::false_type{});
 }
 
-// body(output offset, at(s) = the input run of tap s) for every output run.
-template <typename T, typename Body>
-inline void each_window(const WindowSums<T>& w, const Body& body) {
+// body(number of taps, sources, output offset, input offset, elements) for every span.
+template <typename Body>
+inline void each_span(const WindowSums& w, const Body& body) {
   for (std::int64_t b = 0; b < w.repeats; ++b) {
-    const std::int64_t from = b * w.inputs * w.run;
-    for (std::int64_t o = 0; o < w.outputs; ++o)
-      body((b * w.outputs + o) * w.run, w.source + o * w.taps, from);
+    for (std::int64_t s = 0; s < w.span_count; ++s) {
+      const WindowSpan& span = w.spans[s];
+      const std::int32_t* const from = w.sources + span.source;
+      const std::int64_t to = (b * w.outputs + span.output) * w.run, in = b * w.inputs * w.run;
+      const std::int64_t size = span.length * w.run;
+      if (span.taps == 3)
+        body(std::integral_constant<int, 3>{}, from, to, in, size);
+      else if (span.taps == 2)
+        body(std::integral_constant<int, 2>{}, from, to, in, size);
+      else if (span.taps == 1)
+        body(std::integral_constant<int, 1>{}, from, to, in, size);
+      else
+        body(static_cast<int>(span.taps), from, to, in, size);
+    }
   }
 }
 
-template <typename T, int fixed_taps>
-inline VectorOfT<T> sum_at(const T* in, const std::int32_t* source, std::int64_t any_taps,
-                           const WindowSums<T>& w, const auto& get) {
-  const std::int64_t taps = fixed_taps ? fixed_taps : any_taps;
-  const auto at = [&](std::int64_t s) {
-    return get(source[s] < 0 ? w.zeros : in + source[s] * w.run);
-  };
-  VectorOfT<T> sum = at(0);
-  for (std::int64_t s = 1; s < taps; ++s) sum += at(s);
-  return sum;
-}
+// sum(load) adds the vectors of the taps at one place.
+template <typename T, typename Taps>
+struct TapSum {
+  static constexpr bool fixed = !std::is_same_v<Taps, int>;
+  Taps taps;
+  const T* first[fixed ? 3 : 1];
+  const T* in;
+  const std::int32_t* from;
+  std::int64_t run;
 
-template <typename T, int taps>
-void sum_taps(const WindowSums<T>& w, T* out, const T* in, double factor) {
+  TapSum(Taps taps_, const std::int32_t* from_, const T* in_, std::int64_t run_)
+      : taps(taps_), in(in_), from(from_), run(run_) {
+    if constexpr (fixed)
+      for (int s = 0; s < Taps::value; ++s) first[s] = in + from[s] * run;
+  }
+  template <typename Get>
+  VectorOfT<T> operator()(const Get& get) const {
+    VectorOfT<T> sum{};
+    if constexpr (fixed) {
+      sum = get(first[0]);
+      for (int s = 1; s < Taps::value; ++s) sum += get(first[s]);
+    } else {
+      for (int s = 0; s < taps; ++s) sum += get(in + from[s] * run);
+    }
+    return sum;
+  }
+};
+
+template <typename T>
+void sum(const WindowSums& w, T* out, const T* in, double factor) {
   const VectorOfT<T> times = VectorOfT<T>{} + static_cast<T>(factor);
-  each_window(w, [&](std::int64_t to, const std::int32_t* source, std::int64_t from) {
-    each_vector<T>(w.run, [&](const auto& get, const auto& put) {
-      put(out + to, times * sum_at<T, taps>(in + from, source, w.taps, w, get));
-    });
+  each_span(w, [&](auto taps, const std::int32_t* from, std::int64_t to, std::int64_t at,
+                   std::int64_t size) {
+    const TapSum<T, decltype(taps)> k(taps, from, in + at, w.run);
+    each_vector<T>(size, [&](const auto& get, const auto& put) { put(out + to, times * k(get)); });
   });
 }
 
-template <typename T>
-void sum(const WindowSums<T>& w, T* out, const T* in, double factor) {
-  if (w.taps == 3) return sum_taps<T, 3>(w, out, in, factor);
-  if (w.taps == 2) return sum_taps<T, 2>(w, out, in, factor);
-  sum_taps<T, 0>(w, out, in, factor);
-}
-
-template <typename T, int taps, int thetas>  // thetas: 0 none, 1 from zero, 2 from theta
-void sum_affine_taps(const WindowSums<T>& w, const AffinePlan& plan, T* K_out, const T* K,
-                     T* theta_out, const T* theta) {
+template <typename T, int thetas>  // 0 none, 1 from zero, 2 from theta
+void sum_affine_thetas(const WindowSums& w, const AffinePlan& plan, T* K_out, const T* K,
+                       T* theta_out, const T* theta) {
   using V = VectorOfT<T>;
   const V weight = V{} + static_cast<T>(plan.weight), bias = V{} + static_cast<T>(plan.bias);
   const V train_weight = V{} + static_cast<T>(plan.train_weight);
   const V train_bias = V{} + static_cast<T>(plan.train_bias);
-  each_window(w, [&](std::int64_t to, const std::int32_t* source, std::int64_t from) {
-    each_vector<T>(w.run, [&](const auto& get, const auto& put) {
-      const V k = sum_at<T, taps>(K + from, source, w.taps, w, get);
-      put(K_out + to, madd(weight, k, bias));
+  each_span(w, [&](auto taps, const std::int32_t* from, std::int64_t to, std::int64_t at,
+                   std::int64_t size) {
+    const TapSum<T, decltype(taps)> k(taps, from, K + at, w.run);
+    const TapSum<T, decltype(taps)> old(taps, from, thetas == 2 ? theta + at : K, w.run);
+    each_vector<T>(size, [&](const auto& get, const auto& put) {
+      const V sum = k(get);
+      put(K_out + to, madd(weight, sum, bias));
       if constexpr (thetas > 0) {
-        V own = madd(train_weight, k, train_bias);
-        if constexpr (thetas == 2)
-          own = madd(weight, sum_at<T, taps>(theta + from, source, w.taps, w, get), own);
+        V own = madd(train_weight, sum, train_bias);
+        if constexpr (thetas == 2) own = madd(weight, old(get), own);
         put(theta_out + to, own);
       }
     });
@@ -198,16 +266,11 @@ void sum_affine_taps(const WindowSums<T>& w, const AffinePlan& plan, T* K_out, c
 }
 
 template <typename T>
-void sum_affine(const WindowSums<T>& w, const AffinePlan& plan, T* K_out, const T* K, T* theta_out,
+void sum_affine(const WindowSums& w, const AffinePlan& plan, T* K_out, const T* K, T* theta_out,
                 const T* theta) {
-  const auto run = [&](auto taps) {
-    if (!theta_out) return sum_affine_taps<T, taps, 0>(w, plan, K_out, K, theta_out, theta);
-    if (!theta) return sum_affine_taps<T, taps, 1>(w, plan, K_out, K, theta_out, theta);
-    sum_affine_taps<T, taps, 2>(w, plan, K_out, K, theta_out, theta);
-  };
-  if (w.taps == 3) return run(std::integral_constant<int, 3>{});
-  if (w.taps == 2) return run(std::integral_constant<int, 2>{});
-  run(std::integral_constant<int, 0>{});
+  if (!theta_out) return sum_affine_thetas<T, 0>(w, plan, K_out, K, theta_out, theta);
+  if (!theta) return sum_affine_thetas<T, 1>(w, plan, K_out, K, theta_out, theta);
+  sum_affine_thetas<T, 2>(w, plan, K_out, K, theta_out, theta);
 }
 
 template <typename T>

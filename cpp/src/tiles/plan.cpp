@@ -1,6 +1,5 @@
 // What is known before any pair is looked at: tables per example, routes, sizes.
 #include <algorithm>
-#include <numeric>
 #include <utility>
 
 #include "tiles/runner.hpp"
@@ -104,7 +103,6 @@ RunnerPlan::RunnerPlan(const Program& program_, std::vector<Output> outputs_)
           max_planes = std::max<std::int64_t>(max_planes, r[k].pairs.size() * pass.outputs);
         for (const AxisPass& pass : r[k].passes)
           max_planes = std::max<std::int64_t>(max_planes, c[k + 1].pairs.size() * pass.outputs);
-        max_run = std::max<std::int64_t>(max_run, c[k + 1].pairs.size());
       }
     }
   for (std::size_t k = 0; k < all; ++k) {
@@ -115,21 +113,23 @@ RunnerPlan::RunnerPlan(const Program& program_, std::vector<Output> outputs_)
                                                     : 0;
     const std::int64_t size = 2 * fields * in.before.pixels();
     // Chains come back to them; else an instruction's tables are in the place of the last one's.
+    // Without pixel pairs a block's examples are neighbours, and need none.
     tables.push_back(split() ? table_values : 0);
-    table_values = split() ? table_values + size : std::max(table_values, size);
+    if (program.pairs())
+      table_values = split() ? table_values + size : std::max(table_values, size);
     own.emplace_back();
     if (in.op != Opcode::flatten) continue;
     const AxisRoute& r = k < end ? rows[0] : rest_rows;
     const AxisRoute& c = k < end ? columns[0] : rest_columns;
     const auto row_count = static_cast<std::int32_t>(r[k].pairs.size());
     const auto column_count = static_cast<std::int32_t>(c[k].pairs.size());
+    std::vector<std::int32_t> planes;
     for (std::int32_t p = 0; p < row_count * column_count; ++p) {
       const AxisPair row = r[k].pairs[p / column_count], column = c[k].pairs[p % column_count];
-      if (row.left == row.right && column.left == column.right) own.back().push_back(p);
+      if (row.left == row.right && column.left == column.right) planes.push_back(p);
     }
+    own.back() = {planes, static_cast<int>(planes.size()), row_count * column_count, in.x};
   }
-  every.resize(max_planes);
-  std::iota(every.begin(), every.end(), 0);
 }
 
 int RunnerPlan::track_count() const {
@@ -141,7 +141,7 @@ std::int64_t RunnerPlan::arrays() const {
 }
 
 std::int64_t RunnerPlan::values_per_entry() const {
-  return arrays() * max_planes + max_run + table_values +
+  return arrays() * max_planes + track_count() + 1 + table_values +
          (program.uses_means() ? (program.max_depth() + 1) * program.max_pixels() : 0) +
          (split() ? 3 * (track_count() + 1) : 0);
 }

@@ -22,7 +22,7 @@ inline constexpr std::int64_t kVectorEdge = 256;  // of a tile of vectors: produ
 inline constexpr std::int64_t kImageEdge = 32;
 inline constexpr std::int64_t kPairEdge = 8;
 // Bytes that a block of pairs may take: the planes it goes over and over again stay in cache.
-inline constexpr std::int64_t kBlockBytes = 1 << 16;
+inline constexpr std::int64_t kBlockBytes = 72 << 10;
 // Cosines above this are computed again from the difference of the two vectors.
 inline constexpr double kNearCosine = 0.999;
 template <typename T>

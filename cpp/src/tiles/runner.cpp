@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <numeric>
 #include <utility>
 
 #include "lazygram/error.hpp"
@@ -50,7 +51,7 @@ Runner<T>::Runner(const RunnerPlan& plan, std::int64_t max_entries)
       capacity_(round_up(plan.max_planes * max_entries, 64 / sizeof(T))),
       storage_(plan.arrays() * capacity_),
       expanded_(plan.table_values * max_entries),
-      zeros_(plan.max_run * max_entries),
+      zeros_(max_entries),
       closest_(max_entries),
       values_(program_.max_depth()),
       expanded_fields_(3 * program_.instructions().size()) {
@@ -188,8 +189,11 @@ const T* Runner<T>::chain(const Route& route) {
       return nullptr;
   }
   at_ = plan_.end;
-  const WindowSums<T> all{
-      plan_.every.data(), planes(), planes(), 1, 1, count_, zeros_.data()};
+  // Inputs that follow each other: one output of as many taps.
+  every_.resize(planes());
+  std::iota(every_.begin(), every_.end(), 0);
+  const WindowSpan span{0, 1, static_cast<std::int32_t>(planes()), 0};
+  const WindowSums all{&span, 1, every_.data(), planes(), 1, 1, count_};
   T* const sums = sums_.data();
   std::fill_n(sums, (1 + track_count_) * count_, T(0));
   loops_.sum(all, sums, current().k, 1.0);
@@ -300,7 +304,7 @@ std::size_t Runner<T>::step(std::size_t at, const BlockSink<T>* sink) {
       add(in, at);
       break;
     case Opcode::flatten:
-      flatten(in, at);
+      flatten(at);
       break;
     case Opcode::emit:
       if (sink) emit(in, *sink);
@@ -342,19 +346,15 @@ bool Runner<T>::windows(const Instruction& in, std::size_t at, const Instruction
   const std::int64_t columns_after =
       columns.passes.empty() ? columns.pairs.size() : columns.passes.back().outputs;
   struct Pass {
-    WindowSums<T> sums;
+    WindowSums sums;
     double factor;
   };
   Pass passes[4];
   int count = 0;
-  const auto append = [&](const AxisPass& pass, std::int64_t repeats, std::int64_t run) {
-    passes[count++] = {{pass.source.data(), pass.taps, pass.inputs, pass.outputs, repeats, run,
-                        zeros_.data()},
-                       pass.factor};
-  };
   for (const AxisPass& pass : columns.passes)
-    append(pass, static_cast<std::int64_t>(rows.pairs.size()), count_);
-  for (const AxisPass& pass : rows.passes) append(pass, 1, columns_after * count_);
+    passes[count++] = {pass.sums(static_cast<std::int64_t>(rows.pairs.size()), count_), pass.factor};
+  for (const AxisPass& pass : rows.passes)
+    passes[count++] = {pass.sums(1, columns_after * count_), pass.factor};
   const bool fuses = affine && count > 0 && plan_.tracks != Tracks::separate;
   for (int p = 0; p < count - fuses; ++p)
     each_array(value, [&](T*& array) {
@@ -386,9 +386,8 @@ void Runner<T>::pool_means(const Instruction& in) {
   T* const mean = current().mean;
   const auto pass = [&](const AxisWindows& windows, std::int64_t repeats, std::int64_t run) {
     if (windows.trivial()) return;
-    const WindowSums<T> sums{windows.source.data(), windows.taps, windows.inputs, windows.outputs,
-                             repeats,               run,          zeros_.data()};
-    loops_.sum(sums, spare_mean_.data(), mean, 1.0 / windows.taps);
+    const AxisPass axis(windows.source, windows.taps, windows.inputs, 1.0 / windows.taps);
+    loops_.sum(axis.sums(repeats, run), spare_mean_.data(), mean, axis.factor);
     std::memcpy(mean, spare_mean_.data(), repeats * windows.outputs * run * sizeof(T));
   };
   pass(in.columns, in.before.height, count_);
@@ -466,15 +465,11 @@ void Runner<T>::add(const Instruction& in, std::size_t at) {
 }
 
 template <typename T>
-void Runner<T>::flatten(const Instruction& in, std::size_t at) {
+void Runner<T>::flatten(std::size_t at) {
   Value& value = current();
-  const std::vector<std::int32_t>& own = plan_.own[at];
-  const WindowSums<T> all{own.data(), static_cast<std::int64_t>(own.size()),
-                          planes(),   1,
-                          1,          count_,
-                          zeros_.data()};
+  const AxisPass& own = plan_.own[at];
   each_array(value, [&](T*& x) {
-    loops_.sum(all, spare_[0], x, in.x);
+    loops_.sum(own.sums(1, count_), spare_[0], x, own.factor);
     std::swap(x, spare_[0]);
   });
   value.mean = nullptr;

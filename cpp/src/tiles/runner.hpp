@@ -78,11 +78,10 @@ struct RunnerPlan {
   std::vector<AxisRoute> rows, columns;
   std::vector<Route> routes;
   AxisRoute rest_rows, rest_columns;
-  std::int64_t max_planes = 1, max_run = 1;  // of a route; planes of a window's run
+  std::int64_t max_planes = 1;               // of a route
   std::vector<std::int64_t> tables;          // instruction -> its place among a block's tables
   std::int64_t table_values = 0;             // of a block's tables, per entry
-  std::vector<std::int32_t> every;           // 0, 1, .. max_planes - 1
-  std::vector<std::vector<std::int32_t>> own;  // flatten -> planes of a pixel with itself
+  std::vector<AxisPass> own;                 // flatten -> sum of the planes of a pixel with itself
 
   RunnerPlan(const Program& program, std::vector<Output> outputs);
   RunnerPlan(const RunnerPlan&) = delete;
@@ -149,7 +148,7 @@ class Runner {
   void activation_means(const Instruction& in, std::size_t at);
   void own_variances(const Instruction& in, std::size_t at);
   void add(const Instruction& in, std::size_t at);
-  void flatten(const Instruction& in, std::size_t at);
+  void flatten(std::size_t at);
   void emit(const Instruction& in, const BlockSink<T>& sink);
   void record(std::size_t at);
   void gather_near();
@@ -196,7 +195,7 @@ class Runner {
   ActivationService* service_ = nullptr;
   const std::vector<double*>* means_ = nullptr;
   std::vector<char> expanded_fields_;  // 3 per instruction: the block's tables are there
-  std::vector<std::int32_t> near_;
+  std::vector<std::int32_t> near_, every_;
   std::vector<T*> active_;  // Thetas that are not zero
   std::vector<double> own_;
 
