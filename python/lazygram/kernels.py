@@ -152,8 +152,9 @@ class Kernel:
     -------------------------------
     X, X2 : array_like, shapes (n, d), (n, channels, w) or (n, channels, h, w)
         Examples of any norm, float32 or float64 (others become float64); `X2` defaults to `X`. The result has
-        the dtype of X; everything is computed in float64 but for float32 kernels of angles (see
-        :meth:`ntk`).
+        the dtype of X. float32: pairs are computed in float32, to 3e-6 of ``sqrt(K_ii K_jj)``, and in
+        float64 where inputs nearly coincide; what depends on one example, the diagonal with it, is computed
+        in float64 and rounded once.
     threads : int, optional
         Threads; all by default. The result does not depend on it.
     progress : callable, optional

@@ -36,8 +36,8 @@ void Runner<T>::activation(const Instruction& in, std::size_t at) {
   // The loop has one formula for both.
   if (value && slope && (slope->same != value->same || slope->opposite != -value->opposite))
     slope = nullptr;
-  // Variances of 0 are not yet known of examples alone.
-  const bool zeros = alone_ || left_->at[at].has_zero || right_->at[at].has_zero;
+  const bool zeros =
+      alone_ ? own_zeros(in, at) : left_->at[at].has_zero || right_->at[at].has_zero;
   const bool corrects = zeros && !theta.empty() && slope && slope->at_zero != slope->mean;
   if (is_rectified(formula) && (slope || theta.empty()) && !(corrects && slope->mean == 0.0) &&
       !(alone_ && first_route_)) {
@@ -97,6 +97,12 @@ void Runner<T>::own_variances(const Instruction& in, std::size_t at) {
   own_.resize(pixels * count_);
   for (std::int64_t l = 0; l < pixels; ++l)
     std::copy_n(variance.left + l * variance.left_step, count_, own_.data() + l * count_);
+}
+
+template <typename T>
+bool Runner<T>::own_zeros(const Instruction& in, std::size_t at) {
+  own_variances(in, at);
+  return std::any_of(own_.begin(), own_.end(), [](double v) { return v < kDualMinVariance; });
 }
 
 template <typename T>

@@ -97,6 +97,9 @@ void products(const PlaneGrid& grid, const Features<T>& x, T* K) {
   products_of<T, false>(grid, x, K);
 }
 
+// vectors: 1 or 2 are a whole row; 0: rows as they are, vector after vector of each; -1: all rows'
+// first vectors, then all their second ones. A loop over planes keeps its constants in registers
+// if a plane's part is one piece of code.
 template <typename T, int vectors, int tracks, bool one_left, bool watched>
 void rectified_tracks(const RectifiedPlan& plan, const PlaneGrid& grid, const Deviations<T>& d,
                       T* K, T* const* theta, int any_tracks, T* closest) {
@@ -107,9 +110,9 @@ void rectified_tracks(const RectifiedPlan& plan, const PlaneGrid& grid, const De
   const V half_pi = V{} + static_cast<T>(1.5707963267948966192), one = V{} + T(1), zero{};
   const I sign = I{} + Bits<T>::sign;
   T* const only = tracks == 1 ? theta[0] : nullptr;
-  const std::int64_t entries = vectors ? vectors * kLanes<T> : grid.entries;
+  const std::int64_t entries = vectors > 0 ? vectors * kLanes<T> : grid.entries;
   const std::int64_t left_step = d.root.left_step, right_step = d.root.right_step;
-  each_plane(grid, [&](std::int64_t plane, std::int64_t l, std::int64_t m) {
+  const auto row = [&](std::int64_t plane, std::int64_t l, std::int64_t m, const auto& each) {
     const T* const left = d.root.left + l * left_step;
     const T* const left_inverse = d.left_inverse + l * left_step;
     const T* const right = d.root.right + m * right_step;
@@ -120,7 +123,7 @@ void rectified_tracks(const RectifiedPlan& plan, const PlaneGrid& grid, const De
       one_inverse = zero + *left_inverse;
     }
     T* const k = K + plane * entries;
-    each_vector<T, vectors>(entries, [&](const auto& get, const auto& put) {
+    each([&](const auto& get, const auto& put) {
       V inverse, root_left;
       if constexpr (one_left) {
         inverse = one_inverse;
@@ -153,7 +156,18 @@ void rectified_tracks(const RectifiedPlan& plan, const PlaneGrid& grid, const De
         }
       }
     });
-  });
+  };
+  if constexpr (vectors < 0) {
+    each_vector<T>(entries, [&](const auto& get, const auto& put) {
+      each_plane(grid, [&](std::int64_t plane, std::int64_t l, std::int64_t m) {
+        row(plane, l, m, [&](const auto& body) { body(get, put); });
+      });
+    });
+  } else {
+    each_plane(grid, [&](std::int64_t plane, std::int64_t l, std::int64_t m) {
+      row(plane, l, m, [&](const auto& body) { each_vector<T, vectors>(entries, body); });
+    });
+  }
 }
 
 template <typename T>
@@ -173,6 +187,9 @@ void rectified(const RectifiedPlan& plan, const PlaneGrid& grid, const Deviation
     constexpr int one_line = 64 / kVectorBytes;
     constexpr std::integral_constant<int, (one_line <= 2 ? one_line : 0)> short_row;
     constexpr std::integral_constant<int, 0> any;
+    constexpr std::integral_constant<int, -1> across;
+    const bool many = grid.row_count * grid.column_count * kLanes<T> >= grid.entries;
+    if (d.root.one_left && many) return run(across, std::true_type{}, watched);
     if (d.root.one_left) return run(any, std::true_type{}, watched);
     if (grid.entries == one_line * kLanes<T>) return run(short_row, std::false_type{}, watched);
     run(any, std::false_type{}, watched);
@@ -183,48 +200,45 @@ void rectified(const RectifiedPlan& plan, const PlaneGrid& grid, const Deviation
   choose(std::false_type{});
 }
 
-// body(number of taps, sources, output offset, input offset, elements) for every span.
+// body(number of taps, sources, output offset, elements) for every span; the taps a constant where
+// they are few.
 template <typename Body>
 inline void each_span(const WindowSums& w, const Body& body) {
-  for (std::int64_t b = 0; b < w.repeats; ++b) {
-    for (std::int64_t s = 0; s < w.span_count; ++s) {
-      const WindowSpan& span = w.spans[s];
-      const std::int32_t* const from = w.sources + span.source;
-      const std::int64_t to = (b * w.outputs + span.output) * w.run, in = b * w.inputs * w.run;
-      const std::int64_t size = span.length * w.run;
-      if (span.taps == 3)
-        body(std::integral_constant<int, 3>{}, from, to, in, size);
-      else if (span.taps == 2)
-        body(std::integral_constant<int, 2>{}, from, to, in, size);
-      else if (span.taps == 1)
-        body(std::integral_constant<int, 1>{}, from, to, in, size);
-      else
-        body(static_cast<int>(span.taps), from, to, in, size);
-    }
+  for (std::int64_t s = 0; s < w.span_count; ++s) {
+    const WindowSpan& span = w.spans[s];
+    const std::int32_t* const from = w.sources + span.source;
+    const std::int64_t to = span.output * w.run, size = span.length * w.run;
+    if (span.taps == 3)
+      body(std::integral_constant<int, 3>{}, from, to, size);
+    else if (span.taps == 2)
+      body(std::integral_constant<int, 2>{}, from, to, size);
+    else if (span.taps == 1)
+      body(std::integral_constant<int, 1>{}, from, to, size);
+    else
+      body(static_cast<int>(span.taps), from, to, size);
   }
 }
 
-// sum(load) adds the vectors of the taps at one place.
+// The sum of the taps' vectors, `offset` elements after the array that their sources count in.
 template <typename T, typename Taps>
 struct TapSum {
   static constexpr bool fixed = !std::is_same_v<Taps, int>;
   Taps taps;
-  const T* first[fixed ? 3 : 1];
-  const T* in;
   const std::int32_t* from;
   std::int64_t run;
+  std::int64_t first[3] = {};
 
-  TapSum(Taps taps_, const std::int32_t* from_, const T* in_, std::int64_t run_)
-      : taps(taps_), in(in_), from(from_), run(run_) {
+  TapSum(Taps taps_, const std::int32_t* from_, std::int64_t run_)
+      : taps(taps_), from(from_), run(run_) {
     if constexpr (fixed)
-      for (int s = 0; s < Taps::value; ++s) first[s] = in + from[s] * run;
+      for (int s = 0; s < Taps::value; ++s) first[s] = from[s] * run;
   }
   template <typename Get>
-  VectorOfT<T> operator()(const Get& get) const {
+  VectorOfT<T> operator()(const T* in, const Get& get) const {
     VectorOfT<T> sum{};
     if constexpr (fixed) {
-      sum = get(first[0]);
-      for (int s = 1; s < Taps::value; ++s) sum += get(first[s]);
+      sum = get(in + first[0]);
+      for (int s = 1; s < Taps::value; ++s) sum += get(in + first[s]);
     } else {
       for (int s = 0; s < taps; ++s) sum += get(in + from[s] * run);
     }
@@ -233,12 +247,16 @@ struct TapSum {
 };
 
 template <typename T>
-void sum(const WindowSums& w, T* out, const T* in, double factor) {
+void sum(const WindowSums& w, T* out_, const T* in_, double factor) {
   const VectorOfT<T> times = VectorOfT<T>{} + static_cast<T>(factor);
-  each_span(w, [&](auto taps, const std::int32_t* from, std::int64_t to, std::int64_t at,
-                   std::int64_t size) {
-    const TapSum<T, decltype(taps)> k(taps, from, in + at, w.run);
-    each_vector<T>(size, [&](const auto& get, const auto& put) { put(out + to, times * k(get)); });
+  const std::int64_t in_step = w.inputs * w.run, out_step = w.outputs * w.run;
+  each_span(w, [&](auto taps, const std::int32_t* from, std::int64_t to, std::int64_t size) {
+    const TapSum<T, decltype(taps)> taps_of(taps, from, w.run);
+    T* out = out_ + to;
+    const T* in = in_;
+    for (std::int64_t b = 0; b < w.repeats; ++b, out += out_step, in += in_step)
+      each_vector<T>(
+          size, [&](const auto& get, const auto& put) { put(out, times * taps_of(in, get)); });
   });
 }
 
@@ -249,19 +267,21 @@ void sum_affine_thetas(const WindowSums& w, const AffinePlan& plan, T* K_out, co
   const V weight = V{} + static_cast<T>(plan.weight), bias = V{} + static_cast<T>(plan.bias);
   const V train_weight = V{} + static_cast<T>(plan.train_weight);
   const V train_bias = V{} + static_cast<T>(plan.train_bias);
-  each_span(w, [&](auto taps, const std::int32_t* from, std::int64_t to, std::int64_t at,
-                   std::int64_t size) {
-    const TapSum<T, decltype(taps)> k(taps, from, K + at, w.run);
-    const TapSum<T, decltype(taps)> old(taps, from, thetas == 2 ? theta + at : K, w.run);
-    each_vector<T>(size, [&](const auto& get, const auto& put) {
-      const V sum = k(get);
-      put(K_out + to, madd(weight, sum, bias));
-      if constexpr (thetas > 0) {
-        V own = madd(train_weight, sum, train_bias);
-        if constexpr (thetas == 2) own = madd(weight, old(get), own);
-        put(theta_out + to, own);
-      }
-    });
+  const std::int64_t in_step = w.inputs * w.run, out_step = w.outputs * w.run;
+  each_span(w, [&](auto taps, const std::int32_t* from, std::int64_t to, std::int64_t size) {
+    const TapSum<T, decltype(taps)> taps_of(taps, from, w.run);
+    for (std::int64_t b = 0; b < w.repeats; ++b) {
+      const std::int64_t at = b * in_step, there = to + b * out_step;
+      each_vector<T>(size, [&](const auto& get, const auto& put) {
+        const V sum = taps_of(K + at, get);
+        put(K_out + there, madd(weight, sum, bias));
+        if constexpr (thetas > 0) {
+          V own = madd(train_weight, sum, train_bias);
+          if constexpr (thetas == 2) own = madd(weight, taps_of(theta + at, get), own);
+          put(theta_out + there, own);
+        }
+      });
+    }
   });
 }
 

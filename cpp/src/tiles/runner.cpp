@@ -514,10 +514,10 @@ void Runner<T>::record(std::size_t at) {
       const T* const v = value.k + plane * count_;
       std::copy_n(v, count_, row(entry.first, l));
       if (entry.second.size() == 0) return;
+      T *const root = row(entry.second, l), *const inverse = row(entry.third, l);
       for (std::int64_t e = 0; e < count_; ++e) {
-        const T root = v[e] < T(kDualMinVariance) ? T(0) : std::sqrt(v[e]);
-        row(entry.second, l)[e] = root;
-        row(entry.third, l)[e] = root > T(0) ? T(1) / root : T(0);
+        root[e] = v[e] < T(kDualMinVariance) ? T(0) : std::sqrt(v[e]);
+        inverse[e] = root[e] > T(0) ? T(1) / root[e] : T(0);
       }
     });
   } else if (in.op == Opcode::normalise) {

@@ -147,6 +147,7 @@ class Runner {
   void general_activation(const Instruction& in, std::size_t at);
   void activation_means(const Instruction& in, std::size_t at);
   void own_variances(const Instruction& in, std::size_t at);
+  bool own_zeros(const Instruction& in, std::size_t at);
   void add(const Instruction& in, std::size_t at);
   void flatten(std::size_t at);
   void emit(const Instruction& in, const BlockSink<T>& sink);
