@@ -1,6 +1,7 @@
 """Times neural-tangents on one case; run by the interpreter of an environment that has it (see harness.peer).
 
-Prints a JSON list of seconds. Usage: ``python peer_neural_tangents.py CASE REPEATS``, CASE one of gram N D M,
+Prints a JSON list of seconds; with REPEATS 0 the seconds of one call for every line of its input. Usage:
+``python peer_neural_tangents.py CASE REPEATS``, CASE one of gram N D M,
 kernels N D, dual NAME N, deep_gram BLOCK D M DEPTH, fc N D DEPTH DTYPE, cntk N SIDE DEPTH POOLED DTYPE.
 """
 
@@ -105,6 +106,12 @@ def main() -> None:
     else:
         make = {"gram": gram, "kernels": kernels, "deep_gram": deep_gram}[case]
         call = make(*(int(a) for a in arguments))
+    if repeats == 0:
+        for _ in sys.stdin:
+            began = time.perf_counter()
+            call()
+            print(time.perf_counter() - began, flush=True)
+        return
     call()  # compiles
     seconds = []
     for _ in range(repeats):
