@@ -403,6 +403,25 @@ def test_errors_name_the_argument(make: Any, message: str) -> None:
         make()
 
 
+def test_a_forward_pass_of_other_layers_is_refused(X: np.ndarray) -> None:
+    for name in ("fc", "sparse"):
+        network = NETWORKS[name](seed=3)
+        other = FullyConnectedNetwork(9, X.shape[1], 3).forward(X)
+        with pytest.raises(ValueError, match=r"forward: layers of .* neurons are needed, got"):
+            network.backward(other, np.ones(len(X)))
+        with pytest.raises(ValueError, match="forward: layers of"):
+            network.backpropagate(other)
+
+
+def test_libraries_and_devices_that_are_not_there() -> None:
+    with pytest.raises(ModuleNotFoundError, match="xp: the array library 'numpyy' cannot be imported"):
+        FullyConnectedNetwork(3, 2, xp="numpyy")
+    pytest.importorskip("array_api_compat")
+    pytest.importorskip("torch")
+    with pytest.raises(ValueError, match="device: torch refuses 'nowhere'"):
+        FullyConnectedNetwork(3, 2, xp="torch", device="nowhere")
+
+
 def test_custom_activation(X: np.ndarray) -> None:
     from lazygram.activations import custom
 

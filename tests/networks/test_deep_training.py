@@ -365,6 +365,7 @@ def test_sparse_network_trains(data: Data) -> None:
         ({"layers": "both"}, ValueError, "layers: only for two-layer"),
         ({"memory_limit": 1}, ValueError, "memory_limit: only"),
         ({"reduction": "max"}, ValueError, "reduction: 'sum' or 'mean'"),
+        ({"loss": "cross_entropy"}, ValueError, "loss: deep networks have one output"),
         ({"record": ["flips"]}, ValueError, "record: unknown quantity 'flips'"),
         ({"layer_step_sizes": [1.0]}, ValueError, "layer_step_sizes: 3 numbers are needed"),
         ({"layer_step_sizes": [1.0, -1.0, 1.0]}, ValueError, "layer_step_sizes: must not be negative"),

@@ -93,7 +93,8 @@ class Patches:
         rest = slice(None)
         for s, overlap in enumerate(self._overlaps):
             centres, places = zip(*overlap, strict=True)
-            total[(rest, *places, rest)] += split[(rest, *centres, s, rest)]
+            source, target = (rest, *centres, s, rest), (rest, *places, rest)
+            total[target] += split[source]
         return b.xp.reshape(total, (n, self.pixels, channels))
 
     def covariance(self, S: Any) -> Any:
