@@ -16,6 +16,7 @@ from lazygram.networks import FullyConnectedNetwork
 # of memory. torch.func keeps the derivatives of all examples in one layer (8 GB there).
 _TORCH_BLOCK = 125
 _TANGENTS_BLOCK = 100
+_FEW = 8  # examples on which all sides are compared with float64
 _JACOBIAN = "torch.func, vmap(grad) by layer"
 
 
@@ -114,6 +115,23 @@ def _tangents(n: int, d: int, m: int, depth: int) -> list[Timing]:
     ]
 
 
+def _errors(network: FullyConnectedNetwork, theirs: _Torch) -> dict[str, float]:
+    """Largest error of each side against the network in float64, relative to a layer's largest entry."""
+    x = theirs.x.numpy()
+    exact = FullyConnectedNetwork(network.width, network.dim, network.depth, seed=1).layer_grams(x)
+    sides = {
+        "ours": network.layer_grams(x),
+        "by hand": [G.numpy() for G in theirs.by_hand()],
+        "torch.func": [G.numpy() for G in theirs.by_jacobian()],
+    }
+    return {
+        f"largest relative error, {side}": max(
+            float(np.abs(G - E).max() / E.max()) for G, E in zip(grams, exact, strict=True)
+        )
+        for side, grams in sides.items()
+    }
+
+
 def _case(n: int, d: int, m: int, depth: int, repeats: int, *, whole: bool) -> Result:
     network = FullyConnectedNetwork(m, d, depth, seed=1, dtype="float32")
     X = _data(n, d)
@@ -121,7 +139,7 @@ def _case(n: int, d: int, m: int, depth: int, repeats: int, *, whole: bool) -> R
     rest: list[Timing] = []
     facts: dict[str, Any] = {}
     try:
-        theirs, few = _Torch(network, X), _Torch(network, X[:8])
+        theirs, few = _Torch(network, X), _Torch(network, X[:_FEW])
     except ImportError:
         theirs = None
         facts["torch"] = "not installed"
@@ -129,10 +147,7 @@ def _case(n: int, d: int, m: int, depth: int, repeats: int, *, whole: bool) -> R
         others.append(("torch, the structured formula by hand", theirs.by_hand))
         if whole:
             others.append((_JACOBIAN, theirs.by_jacobian))
-        worst = 0.0
-        for ours, *rivals in zip(network.layer_grams(X[:8]), few.by_jacobian(), few.by_hand(), strict=True):
-            worst = max(worst, *(float(np.abs(ours - G.numpy()).max() / np.abs(ours).max()) for G in rivals))
-        facts["largest relative difference"] = worst
+        facts |= _errors(network, few)
     mine, rest = side_by_side(
         ("lazygram, layer_grams", lambda: network.layer_grams(X)), others, repeats, slow={_JACOBIAN}
     )

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -224,6 +227,51 @@ def test_a_resumed_run_is_the_whole_run() -> None:
     np.testing.assert_array_equal(
         arrays("rest/history.npz")["predictions"], arrays("whole/history.npz")["predictions"]
     )
+
+
+def test_a_killed_run_goes_on_where_it_was(tmp_path: Path) -> None:
+    """SIGKILL in the middle of SGD with a schedule: the checkpoint leads to the very same weights."""
+    np.savez("d.npz", X=np.eye(8) + 0.3, y=[1.0, -1.0] * 4)
+    common = [
+        "--arch",
+        "deep-relu",
+        "--data",
+        "d.npz",
+        "--task",
+        "classes",
+        "--width",
+        "16",
+        "--steps",
+        "3000",
+    ]
+    common += [
+        "--method",
+        "sgd",
+        "--batch-size",
+        "3",
+        "--step-size",
+        "0.01",
+        "--decay",
+        "0.6",
+        "--save-weights",
+    ]
+    common += ["--record-every", "500"]
+    command = [sys.executable, "-m", "lazygram.cli", "train", *common, "--out", "killed"]
+    process = subprocess.Popen(
+        [*command, "--checkpoint", "c.npz", "--checkpoint-every", "20"],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    while process.poll() is None and not Path("c.npz").exists():
+        time.sleep(0.01)
+    process.kill()
+    process.wait()
+    assert not list(Path("killed").glob("*"))
+    ok(*common, "--resume", "c.npz", "--out", "rest")
+    ok(*common, "--out", "whole")
+    rest, whole = arrays("rest/weights.npz"), arrays("whole/weights.npz")
+    for name in whole:
+        np.testing.assert_array_equal(rest[name], whole[name])
 
 
 def test_a_diverging_run_keeps_its_history() -> None:

@@ -108,8 +108,9 @@ class DeepReference:
         """The linearised network with either Gram matrix, trained like the run."""
         summary, steps = run.summary, run.history["step"]
         first = float(run.history["step_size"][0])  # what "auto" came to
-        scheduled = isinstance(step_size, DecreasingStepSize)
-        rule = dataclasses.replace(step_size, step_size=first) if scheduled else first
+        rule: float | DecreasingStepSize = first
+        if isinstance(step_size, DecreasingStepSize):
+            rule = dataclasses.replace(step_size, step_size=first)
         return {
             name: train_linearised(
                 gram,
@@ -238,6 +239,7 @@ def write_deep_results(
         initial_gaps=[gap.operator for gap in reference.gaps],
         linearised={name: twin.history["loss"] for name, twin in linearised.items()},
         distances=distances,
+        reduction=run.summary["reduction"],
         time=run.summary["method"] == "flow",
     )
     save_figure(figure, folder / "figure")

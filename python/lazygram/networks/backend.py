@@ -240,7 +240,10 @@ def get_backend(xp: Any, dtype: npt.DTypeLike, device: Any) -> Backend:
     """
     number = check_dtype(dtype)
     if isinstance(xp, str):
-        xp = np if xp == "numpy" else importlib.import_module(xp)
+        try:
+            xp = np if xp == "numpy" else importlib.import_module(xp)
+        except ModuleNotFoundError as error:
+            raise ModuleNotFoundError(f"xp: the array library {xp!r} cannot be imported ({error})") from None
     if xp is None or xp is np or getattr(xp, "__name__", "") == "array_api_compat.numpy":
         if device not in (None, "cpu"):
             raise ValueError(f"device: NumPy arrays live on the cpu, got {device!r}")
@@ -249,7 +252,12 @@ def get_backend(xp: Any, dtype: npt.DTypeLike, device: Any) -> Backend:
         raise TypeError(f"xp: an array namespace or its name is needed, got {xp!r}")
     compat = _compat()
     # The namespace that goes with the library's arrays: array-api-compat's wrapper where one is needed.
-    zero = xp.asarray([0]) if device is None else xp.asarray([0], device=device)
+    try:
+        zero = xp.asarray([0]) if device is None else xp.asarray([0], device=device)
+    except (
+        Exception
+    ) as error:  # libraries raise what they like here: AssertionError, RuntimeError, ValueError
+        raise ValueError(f"device: {getattr(xp, '__name__', xp)} refuses {device!r} ({error})") from error
     namespace, where = compat.array_namespace(zero), compat.device(zero)
     if number == np.float64 and not _has_float64(namespace, where):
         raise ValueError(f"dtype: {where} has no float64, use float32")

@@ -118,6 +118,11 @@ class DeepNetwork(ABC):
             Of the examples in question.
         dloss_du : array_like, shape (n,)
             Derivative of the loss in each output.
+
+        Raises
+        ------
+        ValueError
+            `forward` is of a network with other layers, or `dloss_du` has another shape.
         """
 
     @abstractmethod
@@ -257,6 +262,12 @@ class DeepNetwork(ABC):
                 )
             X = X.reshape((shape[0], self.dim))
         return self._backend.matrix(X, name, self.dim)
+
+    def _check_forward(self, forward: Forward, widths: list[int]) -> None:
+        """Refuse the forward pass of a network with other layers."""
+        found = [int(u.shape[1]) for u in forward.preactivations]
+        if found != widths:
+            raise ValueError(f"forward: layers of {widths} neurons are needed, got {found}")
 
     def _weights(self, value: Any, n: int, name: str) -> Any:
         """Checked vector of one number per example, in the backend."""

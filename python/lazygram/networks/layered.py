@@ -186,6 +186,7 @@ class LayeredNetwork(DeepNetwork):
         )
 
     def _pass(self, forward: Forward) -> Pass:
+        self._check_forward(forward, [int(self._matrix(h).shape[0]) for h in range(self.depth)])
         return Pass(
             forward.outputs,
             [self._rows(x) for x in forward.features],

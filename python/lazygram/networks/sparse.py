@@ -271,11 +271,15 @@ class SparseNetwork(DeepNetwork):
 
     def backpropagate(self, forward: Forward) -> list[Any]:
         """Derivatives df(x_i)/df^(h) of the single output, h = 1..H."""
-        return self._deltas(Pass(forward.outputs, forward.features, forward.preactivations), None, None)
+        return self._deltas(self._pass(forward), None, None)
+
+    def _pass(self, forward: Forward) -> Pass:
+        self._check_forward(forward, [int(places.shape[0]) for places in self._maps])
+        return Pass(forward.outputs, forward.features, forward.preactivations)
 
     def backward(self, forward: Forward, dloss_du: Any) -> list[Any]:
         """Gradients in v_1, ..., v_H; `dloss_du` has the shape of the outputs."""
-        done = Pass(forward.outputs, forward.features, forward.preactivations)
+        done = self._pass(forward)
         weight = self._backend.asarray(dloss_du if self._backend.owns(dloss_du) else np.asarray(dloss_du))
         if tuple(weight.shape) != tuple(done.outputs.shape):
             raise ValueError(

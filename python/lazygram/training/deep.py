@@ -103,6 +103,10 @@ def train_deep(
     labels: Float64 = as_vector(on_host(y), "y", length=n, dtype=np.float64)
     count = check_nonnegative_int(steps, "steps")
     checked_loss = get_loss(loss)
+    if checked_loss.name == "cross_entropy":
+        raise ValueError(
+            "loss: deep networks have one output; the cross-entropy of labels -1 and +1 is 'logistic'"
+        )
     checked_loss.check_labels(labels)
     if reduction not in ("sum", "mean"):
         raise ValueError(f"reduction: 'sum' or 'mean' is needed, got {reduction!r}")
