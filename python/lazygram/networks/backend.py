@@ -9,17 +9,19 @@ from __future__ import annotations
 import importlib
 import os
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import lru_cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from lazygram import _core
 from lazygram.arrays import Array, as_matrix, as_real_array
+
+if TYPE_CHECKING:
+    from concurrent.futures import ThreadPoolExecutor
 
 __all__ = [
     "Backend",
@@ -150,12 +152,14 @@ class Backend:
                 for block in part:
                     out[block] = function(*(array[block] for array in arrays))
 
-        workers = min(_threads.get() or _core.max_threads(), len(blocks))
-        begun = [_pool(workers - 1).submit(evaluate, blocks[k::workers]) for k in range(1, workers)]
+        threads = _threads.get() or _core.max_threads()
+        workers = min(threads, len(blocks))
+        begun = [_pool(threads).submit(evaluate, blocks[k::workers]) for k in range(1, workers)]
         try:
             evaluate(blocks[::workers])
         finally:
-            wait(begun)  # after Ctrl-C, too: `out` may be used again
+            for done in begun:
+                done.exception()  # waits, after Ctrl-C too: `out` may be used again
         for done in begun:
             done.result()
         return out
@@ -210,8 +214,12 @@ def elementwise_threads(threads: int | None) -> Iterator[None]:
 
 
 @lru_cache(maxsize=1)
-def _pool(workers: int) -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(workers, "lazygram")
+def _pool(threads: int) -> ThreadPoolExecutor:
+    """Workers beside the calling thread, kept from call to call."""
+    # Imported here: `import lazygram` does without it.
+    from concurrent.futures import ThreadPoolExecutor
+
+    return ThreadPoolExecutor(threads - 1, "lazygram")
 
 
 os.register_at_fork(after_in_child=_pool.cache_clear)  # threads do not survive a fork
