@@ -310,6 +310,34 @@ def test_resumed_run_equals_an_uninterrupted_one_bitwise(
         assert rest.history["flips"][-1] == whole.history["flips"][-1]
 
 
+def test_pairs_that_slide_after_convergence(rng: np.random.Generator, tmp_path: Path) -> None:
+    """Few nearly orthogonal examples: converged to rounding long before the end, pairs still slide."""
+    X, y, _ = problem(rng, n=30, dim=60)
+    network = lazygram.TwoLayerReLU(500, 60, seed=14)
+    options: dict[str, Any] = {"record": ("loss", "predictions", "flips")}
+    dense = train(network, X, y, 400, 0.5, method="gd", **options)
+    event = train(network, X, y, 400, 0.5, method="event", **options)
+    assert event.history["loss"][-1] < 1e-28
+    np.testing.assert_allclose(event.history["predictions"], dense.history["predictions"], atol=ROUNDING)
+    # As long as residuals are far above rounding, z is too: every flip is that of the dense loop.
+    large = event.history["loss"] > 1e-12
+    assert large.sum() > 60
+    np.testing.assert_array_equal(event.history["flips"][large], dense.history["flips"][large])
+    assert event.history["flips"][large][-20:].min() > 10  # and they do slide
+
+    path = tmp_path / "checkpoint.npz"
+    for interrupted in (90, 200):
+        train(network, X, y, interrupted, 0.5, method="event", checkpoint=path, **options)
+        rest = train(network, X, y, 400, 0.5, method="event", resume=path, **options)
+        for name, values in event.history.items():
+            np.testing.assert_array_equal(rest.history[name], values)
+
+    # What is at rest is hardly looked at.
+    longer = train(network, X, y, 1400, 0.5, method="event", **options)
+    more = longer.summary["engine"]["due_pairs"] - event.summary["engine"]["due_pairs"]
+    assert more < 0.1 * 1000 * event.history["flips"][large][-1]
+
+
 def test_ctrl_c_leaves_a_checkpoint_that_goes_on(rng: np.random.Generator, tmp_path: Path) -> None:
     X, y, _ = problem(rng)
     network = lazygram.TwoLayerReLU(300, 12, seed=9)
