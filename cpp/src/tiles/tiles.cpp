@@ -599,7 +599,10 @@ EvaluationMemory Evaluation::memory(const Program& program, std::int64_t feature
   std::int64_t channels = 0;
   for (const Output& output : outputs) channels += output_channels(program, output);
   EvaluationMemory memory;
-  memory.examples = item * (per_example * (n + n2) + channels * n);
+  // Unit vectors come in whole bundles.
+  const std::int64_t held =
+      program.is_image() ? n + n2 : round_up(n, kBundle) + round_up(n2, kBundle);
+  memory.examples = item * (per_example * held + channels * n);
   std::int64_t tile = channels * edge * edge;
   tile += program.is_image() ? 2 * features * entries : edge * edge;
   memory.scratch = resolve_threads(threads) * (item * tile + entries * plan.bytes_per_entry());
