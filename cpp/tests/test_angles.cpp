@@ -200,6 +200,29 @@ TEST(transposition) {
 }
 
 template <typename T>
+static void expect_copied() {
+  const std::vector<T> in = cosines<T>(3 * 90, 12);
+  for (const bool stream : {false, true})
+    for (const std::int64_t cols : {1, 7, 16, 40, 85})
+      for (std::int64_t offset = 0; offset < 18; ++offset) {
+        std::vector<T> out(3 * 110 + 18, T(-7));
+        angle_loops<T>().copy(in.data() + 1, 90, 3, cols, out.data() + offset, 110, stream);
+        for (std::int64_t k = 0; k < static_cast<std::int64_t>(out.size()); ++k) {
+          const std::int64_t row = (k - offset) / 110, column = (k - offset) % 110;
+          const bool inside = k >= offset && row < 3 && column < cols;
+          CHECK(out[k] == (inside ? in[row * 90 + 1 + column] : T(-7)));
+        }
+      }
+}
+
+TEST(copies_past_the_caches) {
+  check::at_every_level([] {
+    expect_copied<float>();
+    expect_copied<double>();
+  });
+}
+
+template <typename T>
 static void expect_cosines(std::int64_t n, std::int64_t n2, std::int64_t d) {
   const std::vector<double> x = gaussian(n * d, 7), y = gaussian(n2 * d, 8);
   const Directions<T> left(ConstMatrixView<double>{x.data(), n, d, d});
