@@ -285,6 +285,32 @@ TEST(limit_of_random_inputs) {
   });
 }
 
+// More than the caches hold: written past them, from several tiles.
+TEST(limit_of_many_inputs) {
+  const std::int64_t n = 2090, dim = 3;
+  const auto X = normal<double>(n * dim, 31);
+  const ConstMatrixView<double> x{X.data(), n, dim, dim};
+  std::vector<double> first(n * n), second(n * n), again(n * n);
+  const auto run = [&](double* a, double* b, int threads) {
+    gram_infinite<double>(x, x, {{a, n, n, n}, {b, n, n, n}, {}}, with_threads(threads));
+  };
+  run(first.data(), second.data(), 1);
+  for (std::int64_t i = 0; i < n; ++i) {
+    for (std::int64_t j = 0; j < n; ++j) {
+      CHECK(first[i * n + j] == first[j * n + i] && second[i * n + j] == second[j * n + i]);
+      if ((i * 31 + j) % 97) continue;
+      const Reference r = limit_kernels(x.row(i), x.row(j), dim);
+      const Reference a = limit_kernels(x.row(i), x.row(i), dim);
+      const Reference b = limit_kernels(x.row(j), x.row(j), dim);
+      const long double scale = 2 * std::sqrt(a.first * b.first);  // |x||x'|
+      CHECK(error(first[i * n + j], r.first, scale) < 30);
+      CHECK(error(second[i * n + j], r.second, scale) < 30);
+    }
+  }
+  run(again.data(), second.data(), 2);
+  CHECK(again == first);
+}
+
 // Parallel, antiparallel, 1e-9 away from either, other norms, and both sides of the switch at |cos|
 // = 0.999.
 TEST(limit_near_parallel_and_antiparallel) {

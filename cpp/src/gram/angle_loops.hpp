@@ -36,6 +36,9 @@ struct AngleLoops {
   // out (cols x rows) = in (rows x cols) transposed.
   void (*transpose)(const T* in, std::int64_t in_stride, std::int64_t rows, std::int64_t cols,
                     T* out, std::int64_t out_stride);
+  // out (rows x cols) = in; `stream`: past the caches, without reading what is written over.
+  void (*copy)(const T* in, std::int64_t in_stride, std::int64_t rows, std::int64_t cols, T* out,
+               std::int64_t out_stride, bool stream);
 };
 
 // Whole vectors at every level.

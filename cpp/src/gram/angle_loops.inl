@@ -4,6 +4,7 @@
 // About 15 operations and a square root an entry for the two-layer kernels in float32: less than
 // the product of vectors of length 8 that gave its cosine.
 
+#include <cstddef>
 #include <cstdint>
 
 #if defined(__AVX2__)
@@ -214,6 +215,66 @@ T dot_add(const T* row, const T* v, T factor, T* __restrict y, std::int64_t coun
   return total;
 }
 
+#if defined(__AVX512F__)
+// Squares of whole vectors: 16 or 8 rows in, as many whole vectors out; a vector of a row of out is
+// a cache line when it is aligned, and what is written far apart is written in few pieces.
+inline void transpose_block(const float* in, std::int64_t in_stride, float* out,
+                            std::int64_t out_stride) {
+  __m512 r[16], s[16];
+#pragma GCC unroll 16
+  for (int k = 0; k < 16; ++k) r[k] = _mm512_loadu_ps(in + k * in_stride);
+    // Pairs of rows, then fours: within 128 bits.
+#pragma GCC unroll 8
+  for (int k = 0; k < 16; k += 2) {
+    s[k] = _mm512_unpacklo_ps(r[k], r[k + 1]);
+    s[k + 1] = _mm512_unpackhi_ps(r[k], r[k + 1]);
+  }
+#pragma GCC unroll 4
+  for (int k = 0; k < 16; k += 4) {
+    const __m512d a = (__m512d)s[k], b = (__m512d)s[k + 1], c = (__m512d)s[k + 2],
+                  d = (__m512d)s[k + 3];
+    r[k] = (__m512)_mm512_unpacklo_pd(a, c);
+    r[k + 1] = (__m512)_mm512_unpackhi_pd(a, c);
+    r[k + 2] = (__m512)_mm512_unpacklo_pd(b, d);
+    r[k + 3] = (__m512)_mm512_unpackhi_pd(b, d);
+  }
+  // r[4 g + m] holds, in its quarter q, column 4 q + m of rows 4 g .. 4 g + 3: transpose quarters.
+#pragma GCC unroll 4
+  for (int m = 0; m < 4; ++m) {
+    const __m512 a = _mm512_shuffle_f32x4(r[m], r[4 + m], 0x88);
+    const __m512 b = _mm512_shuffle_f32x4(r[m], r[4 + m], 0xdd);
+    const __m512 c = _mm512_shuffle_f32x4(r[8 + m], r[12 + m], 0x88);
+    const __m512 d = _mm512_shuffle_f32x4(r[8 + m], r[12 + m], 0xdd);
+    _mm512_storeu_ps(out + m * out_stride, _mm512_shuffle_f32x4(a, c, 0x88));
+    _mm512_storeu_ps(out + (4 + m) * out_stride, _mm512_shuffle_f32x4(b, d, 0x88));
+    _mm512_storeu_ps(out + (8 + m) * out_stride, _mm512_shuffle_f32x4(a, c, 0xdd));
+    _mm512_storeu_ps(out + (12 + m) * out_stride, _mm512_shuffle_f32x4(b, d, 0xdd));
+  }
+}
+inline void transpose_block(const double* in, std::int64_t in_stride, double* out,
+                            std::int64_t out_stride) {
+  __m512d r[8];
+#pragma GCC unroll 8
+  for (int k = 0; k < 8; ++k) r[k] = _mm512_loadu_pd(in + k * in_stride);
+#pragma GCC unroll 2
+  for (int m = 0; m < 2; ++m) {
+    __m512d p[4];  // p[g]: in its quarter q, column 2 q + m of rows 2 g and 2 g + 1
+#pragma GCC unroll 4
+    for (int g = 0; g < 4; ++g)
+      p[g] = m ? _mm512_unpackhi_pd(r[2 * g], r[2 * g + 1])
+               : _mm512_unpacklo_pd(r[2 * g], r[2 * g + 1]);
+    const __m512d a = _mm512_shuffle_f64x2(p[0], p[1], 0x88);
+    const __m512d b = _mm512_shuffle_f64x2(p[0], p[1], 0xdd);
+    const __m512d c = _mm512_shuffle_f64x2(p[2], p[3], 0x88);
+    const __m512d d = _mm512_shuffle_f64x2(p[2], p[3], 0xdd);
+    _mm512_storeu_pd(out + m * out_stride, _mm512_shuffle_f64x2(a, c, 0x88));
+    _mm512_storeu_pd(out + (2 + m) * out_stride, _mm512_shuffle_f64x2(b, d, 0x88));
+    _mm512_storeu_pd(out + (4 + m) * out_stride, _mm512_shuffle_f64x2(a, c, 0xdd));
+    _mm512_storeu_pd(out + (6 + m) * out_stride, _mm512_shuffle_f64x2(b, d, 0xdd));
+  }
+}
+constexpr int kBlockBytes = 64;
+#else
 typedef float FourFloats __attribute__((vector_size(16)));
 typedef double TwoDoubles __attribute__((vector_size(16)));
 
@@ -243,10 +304,13 @@ inline void transpose_block(const double* in, std::int64_t in_stride, double* ou
   store(out + out_stride, __builtin_shufflevector(r0, r1, 1, 3));
 }
 
+constexpr int kBlockBytes = 16;
+#endif
+
 template <typename T>
 void transpose(const T* in, std::int64_t in_stride, std::int64_t rows, std::int64_t cols, T* out,
                std::int64_t out_stride) {
-  constexpr int side = 16 / sizeof(T);
+  constexpr int side = kBlockBytes / sizeof(T);
   const std::int64_t whole_rows = rows / side * side, whole_cols = cols / side * side;
   for (std::int64_t j = 0; j < whole_cols; j += side) {
     for (std::int64_t i = 0; i < whole_rows; i += side) {
@@ -260,13 +324,52 @@ void transpose(const T* in, std::int64_t in_stride, std::int64_t rows, std::int6
   }
 }
 
+#if defined(__AVX512F__)
+inline void store_past_caches(void* to, const void* from) {
+  _mm512_stream_si512(static_cast<__m512i*>(to), _mm512_loadu_si512(from));
+}
+#elif defined(__AVX2__)
+inline void store_past_caches(void* to, const void* from) {
+  _mm256_stream_si256(static_cast<__m256i*>(to),
+                      _mm256_loadu_si256(static_cast<const __m256i*>(from)));
+}
+#endif
+
+template <typename T>
+void copy(const T* in, std::int64_t in_stride, std::int64_t rows, std::int64_t cols, T* out,
+          std::int64_t out_stride, [[maybe_unused]] bool stream) {
+#if defined(__AVX2__)
+  for (std::int64_t r = 0; stream && r < rows; ++r) {
+    const T* const from = in + r * in_stride;
+    T* const to = out + r * out_stride;
+    // Whole cache lines only: a line written in part would be read first, and by itself.
+    constexpr std::int64_t line = 64 / sizeof(T), lanes = kLanes<T>;
+    const auto over =
+        static_cast<std::int64_t>(reinterpret_cast<std::uintptr_t>(to) % 64 / sizeof(T));
+    std::int64_t c = over ? line - over : 0;
+    c = c < cols ? c : cols;
+    __builtin_memcpy(to, from, static_cast<std::size_t>(c) * sizeof(T));
+    for (; c + line <= cols; c += line)
+      for (std::int64_t l = 0; l < line; l += lanes) store_past_caches(to + c + l, from + c + l);
+    __builtin_memcpy(to + c, from + c, static_cast<std::size_t>(cols - c) * sizeof(T));
+  }
+  if (stream) {
+    _mm_sfence();  // before another thread is told that the tile is done
+    return;
+  }
+#endif
+  for (std::int64_t r = 0; r < rows; ++r)
+    __builtin_memcpy(out + r * out_stride, in + r * in_stride,
+                     static_cast<std::size_t>(cols) * sizeof(T));
+}
+
 }  // namespace
 
 extern const AngleLoops<float> angle_loops_float;
 const AngleLoops<float> angle_loops_float = {row<float>, sums<float>, dot_add<float>,
-                                             transpose<float>};
+                                             transpose<float>, copy<float>};
 extern const AngleLoops<double> angle_loops_double;
 const AngleLoops<double> angle_loops_double = {row<double>, sums<double>, dot_add<double>,
-                                               transpose<double>};
+                                               transpose<double>, copy<double>};
 
 }  // namespace lazygram::LAZYGRAM_LEVEL

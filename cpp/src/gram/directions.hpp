@@ -80,7 +80,7 @@ Angle angle_between(const Directions<T>& left, std::int64_t i, const Directions<
     plus += (a + b) * (a + b);
   }
   const double m = std::sqrt(minus), p = std::sqrt(plus), all = minus + plus;
-  return {(p - m) * (p + m) / all, 2 * m * p / all, m, p};
+  return {(plus - minus) / all, 2 * m * p / all, m, p};
 }
 
 }  // namespace lazygram

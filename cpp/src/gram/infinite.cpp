@@ -18,9 +18,10 @@ namespace {
 
 // Of a tile: its unit vectors stay in the level-2 cache.
 constexpr std::int64_t kEdge = 256;
-// Rows worked on at a time: their kernel values stay in the level-1 cache until they are written,
-// both ways, as whole cache lines.
-constexpr std::int64_t kBand = 16;
+// Columns whose mirror image is written together.
+constexpr std::int64_t kColumns = 16;
+// Outputs larger than this are written past the caches, which could not hold them anyway.
+constexpr std::int64_t kStreamBytes = std::int64_t{1} << 25;
 constexpr double kPi = 3.14159265358979323846;
 constexpr double kOverTwoPi = 0.15915494309189533577;
 constexpr double kNearParallel = 0.999;  // |cos| above this: the angle is taken from the vectors
@@ -80,21 +81,19 @@ Pair near_pair(const Angle& angle) {
           kOverTwoPi * (psi * p2 * (1.0 / 3 - p2 * (1.0 / 30 - p2 * (1.0 / 840 - p2 / 45360))))};
 }
 
-// The rows of one band, written to out at (i, j) and, transposed, to (j, i): columns [begin_row,
-// cols) of a row are there; with `triangle` row r begins at column r and the square on the diagonal
-// is mirrored in place.
+// A tile of values, written to out and, off the diagonal of a symmetric kernel, mirrored. On the
+// diagonal only what lies right of it is there.
 template <typename T>
-void write_band(const AngleLoops<T>& loops, const T* band, std::int64_t rows, std::int64_t cols,
-                bool mirror, bool triangle, MatrixView<T> out, std::int64_t i, std::int64_t j) {
-  for (std::int64_t r = 0; r < rows; ++r) {
-    const std::int64_t begin = triangle ? r : 0;
-    std::copy_n(band + r * kEdge + begin, cols - begin, &out(i + r, j + begin));
-    for (std::int64_t k = 0; k < begin; ++k) out(i + r, j + k) = band[k * kEdge + r];
-  }
-  const std::int64_t done =
-      triangle ? rows : 0;  // columns whose mirror image lies in the band itself
-  if (mirror && done < cols) {
-    loops.transpose(band + done, kEdge, rows, cols - done, &out(j + done, i), out.stride);
+void write_tile(const AngleLoops<T>& loops, const TileGrid::Tile& t, T* tile, bool mirror, T* piece,
+                MatrixView<T> out) {
+  const bool stream = out.rows * out.cols * static_cast<std::int64_t>(sizeof(T)) > kStreamBytes;
+  for (std::int64_t r = 0; t.diagonal && r < t.rows; ++r)
+    for (std::int64_t c = 0; c < r; ++c) tile[r * kEdge + c] = tile[c * kEdge + r];
+  loops.copy(tile, kEdge, t.rows, t.cols, &out(t.i, t.j), out.stride, stream);
+  for (std::int64_t c = 0; mirror && c < t.cols; c += kColumns) {
+    const std::int64_t cols = std::min(kColumns, t.cols - c);
+    loops.transpose(tile + c, kEdge, t.rows, cols, piece, kEdge);
+    loops.copy(piece, kEdge, cols, t.rows, &out(t.j + c, t.i), out.stride, stream);
   }
 }
 
@@ -102,11 +101,12 @@ constexpr int kKernels = 3;  // H_inf, K_a, their sum
 
 template <typename T>
 struct TileScratch {
-  Buffer<T> cosine, band[kKernels];
+  Buffer<T> cosine, piece, tile[kKernels];
   void reserve() {
     if (cosine.size()) return;
     cosine = strip_scratch<T>(kEdge);
-    for (Buffer<T>& one : band) one = Buffer<T>(kBand * kEdge);
+    piece = Buffer<T>(kColumns * kEdge);
+    for (Buffer<T>& one : tile) one = Buffer<T>(kEdge * kEdge);
   }
 };
 
@@ -142,25 +142,20 @@ struct Problem {
   void tile(const TileGrid::Tile& t, const TileScratch<T>& scratch) const {
     const MatrixView<T> outs[kKernels] = {out.first, out.second, out.both};
     for_strips(left, right, t, kEdge, scratch.cosine.data(),
-               [&](std::int64_t begin, std::int64_t count, const T* strip) {
-                 for (std::int64_t i0 = begin; i0 < begin + count; i0 += kBand) {
-                   const std::int64_t rows = std::min(kBand, begin + count - i0);
-                   const std::int64_t skip = t.diagonal ? i0 : 0;
-                   for (std::int64_t r = 0; r < rows; ++r) {
-                     const std::int64_t from = t.diagonal ? r : 0;
-                     T* to[kKernels] = {};
-                     for (int k = 0; k < kKernels; ++k)
-                       if (outs[k].data) to[k] = scratch.band[k].data() + r * kEdge + from;
-                     row(t.i + i0 + r, t.j + skip + from,
-                         strip + (i0 - begin + r) * strip_stride(kEdge) + skip + from,
-                         t.cols - skip - from, to);
-                   }
+               [&](std::int64_t begin, std::int64_t rows, const T* strip) {
+                 for (std::int64_t r = begin; r < begin + rows; ++r) {
+                   const std::int64_t skip = t.diagonal ? r : 0;
+                   T* to[kKernels] = {};
                    for (int k = 0; k < kKernels; ++k)
-                     if (outs[k].data)
-                       write_band(loops, scratch.band[k].data(), rows, t.cols - skip, symmetric,
-                                  t.diagonal, outs[k], t.i + i0, t.j + skip);
+                     if (outs[k].data) to[k] = scratch.tile[k].data() + r * kEdge + skip;
+                   row(t.i + r, t.j + skip, strip + (r - begin) * strip_stride(kEdge) + skip,
+                       t.cols - skip, to);
                  }
                });
+    for (int k = 0; k < kKernels; ++k)
+      if (outs[k].data)
+        write_tile(loops, t, scratch.tile[k].data(), symmetric && !t.diagonal, scratch.piece.data(),
+                   outs[k]);
   }
 };
 

@@ -421,7 +421,10 @@ EvaluationMemory Evaluation::memory(const Program& program, std::int64_t feature
   std::int64_t channels = 0;
   for (const Output& output : outputs) channels += output_channels(program, output);
   EvaluationMemory memory;
-  memory.examples = per_example * (n + n2) + item * (channels + means) * n;
+  // Unit vectors come in whole bundles.
+  const std::int64_t held =
+      program.is_image() ? n + n2 : round_up(n, kBundle) + round_up(n2, kBundle);
+  memory.examples = per_example * held + item * (channels + means) * n;
   // What does not fit into float's range is run in double.
   const std::int64_t in_double = RunPath<double>::scratch_bytes(plan, features, channels);
   const std::int64_t in_float =
