@@ -72,7 +72,7 @@ def test_against_neural_tangents(name: str) -> None:
 
 
 def odd_images() -> Array:
-    """Repeated, opposite, scaled, near, zero and partly zero images among others; too few for a trial of float32."""
+    """Repeated, opposite, scaled, near, zero and partly zero images; too few for a trial of float32."""
     X = np.random.default_rng(5).standard_normal((22, 2, 4, 6))
     X[1], X[2], X[3], X[4], X[5] = X[0], -X[0], 5 * X[0], 1e-3 * X[0], 0
     for k in range(8):
