@@ -135,7 +135,8 @@ class Peer:
     def __init__(self, case: str, *arguments: object) -> None:
         script = Path(__file__).with_name("peer_neural_tangents.py")
         command = [os.environ["LAZYGRAM_PEER_PYTHON"], str(script), case, "0", *map(str, arguments)]
-        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        pipe, quiet = subprocess.PIPE, subprocess.DEVNULL  # it logs what it lacks
+        self._process = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=quiet, text=True)
         self.seconds()  # compiles
 
     def seconds(self) -> float:

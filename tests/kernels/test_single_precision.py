@@ -72,8 +72,8 @@ def test_against_neural_tangents(name: str) -> None:
 
 
 def odd_images() -> Array:
-    """Repeated, opposite, scaled, near, zero and partly zero images among others."""
-    X = np.random.default_rng(5).standard_normal((24, 2, 4, 6))
+    """Repeated, opposite, scaled, near, zero and partly zero images; too few for a trial of float32."""
+    X = np.random.default_rng(5).standard_normal((22, 2, 4, 6))
     X[1], X[2], X[3], X[4], X[5] = X[0], -X[0], 5 * X[0], 1e-3 * X[0], 0
     for k in range(8):
         X[6 + k] = (-1) ** k * X[0]
@@ -118,7 +118,7 @@ def test_near_images_against_the_oracle(name: str) -> None:
 @pytest.mark.parametrize("hidden", [1, 4])
 def test_near_vectors(hidden: int, isa_level: str) -> None:
     """Unequal norms and biases: layer by layer, not by a table of angles."""
-    X = odd_images().reshape(24, -1)[:, :7]
+    X = odd_images().reshape(22, -1)[:, :7]
     network = sequential([dense(1.4, 0.3), RELU] * hidden + [dense()])
     K, wanted = network.ntk(X), network.ntk(X.astype(np.float64))
     own = np.diag(wanted)

@@ -30,21 +30,22 @@ void Runner<T>::activation(const Instruction& in, std::size_t at) {
     if (current().active[t]) theta.push_back(current().theta[t]);
   require(theta.empty() || formula.differentiable,
           "activation: " + formula.name + " is not differentiable, so there is no tangent kernel");
-  const duals::Rectified* const value = formula.value ? formula.value->rectified_parameters() : nullptr;
+  const duals::Rectified* const value =
+      formula.value ? formula.value->rectified_parameters() : nullptr;
   const duals::Rectified* slope =
       formula.derivative ? formula.derivative->rectified_parameters() : nullptr;
   // The loop has one formula for both.
   if (value && slope && (slope->same != value->same || slope->opposite != -value->opposite))
     slope = nullptr;
-  const bool zeros =
-      alone_ ? own_zeros(in, at) : left_->at[at].has_zero || right_->at[at].has_zero;
+  const bool zeros = alone_ ? own_zeros(in, at) : left_->at[at].has_zero || right_->at[at].has_zero;
   const bool corrects = zeros && !theta.empty() && slope && slope->at_zero != slope->mean;
   if (is_rectified(formula) && (slope || theta.empty()) && !(corrects && slope->mean == 0.0) &&
       !(alone_ && first_route_)) {
     const PixelSides<T> inverse = sides(at, 2);
     const Deviations<T> d{sides(at, 1), inverse.left, inverse.right};
     if (corrects) correct_zeros(at, inverse, static_cast<T>(slope->at_zero / slope->mean));
-    loops_.rectified(rectified_plan(*value, in.x), grid(at), d, current().k, theta.data(), static_cast<int>(theta.size()),
+    loops_.rectified(rectified_plan(*value, in.x), grid(at), d, current().k, theta.data(),
+                     static_cast<int>(theta.size()),
                      watched_ && !theta.empty() ? closest_.data() : nullptr);
   } else {
     general_activation(in, at);
@@ -60,7 +61,8 @@ void Runner<T>::correct_zeros(std::size_t at, const PixelSides<T>& inverse, T ra
   for (std::int64_t plane = 0; plane < planes(); ++plane) {
     const AxisPair row = g.rows[plane / g.column_count], column = g.columns[plane % g.column_count];
     const T* const left = inverse.left + (row.left * g.width + column.left) * inverse.left_step;
-    const T* const right = inverse.right + (row.right * g.width + column.right) * inverse.right_step;
+    const T* const right =
+        inverse.right + (row.right * g.width + column.right) * inverse.right_step;
     for (std::int64_t e = 0; e < count_; ++e) {
       const T f = left[inverse.one_left ? 0 : e] > T(0) ? T(1) : ratio;
       const T factor = right[e] > T(0) ? f : f * ratio;
@@ -80,7 +82,8 @@ void Runner<T>::activation_means(const Instruction& in, std::size_t at) {
   const double root_scale = std::sqrt(in.x);
   if (is_rectified(formula)) {
     const double mean = 2.0 * formula.value->rectified_parameters()->mean / kRootTwoPi;
-    for (std::int64_t e = 0; e < size; ++e) value.mean[e] = static_cast<T>(mean * std::sqrt(own_[e]));
+    for (std::int64_t e = 0; e < size; ++e)
+      value.mean[e] = static_cast<T>(mean * std::sqrt(own_[e]));
   } else {
     require(service_ != nullptr, "activation: no closed form of its mean and no service to ask");
     if constexpr (std::is_same_v<T, double>)
@@ -207,8 +210,7 @@ void Runner<T>::general_activation(const Instruction& in, std::size_t at) {
             "X: a covariance inside the program is not finite, exceeds 1e100 or its variances");
     for (int k = 0; k < kDualChunk; ++k)  // as the arc-cosine loop does, see kParallel there
       x.d[k] = x.d[k] < kParallel2 * (x.p[k] * x.q[k]) ? 0.0 : x.d[k];
-    for (std::int64_t k = 0; watched_ && k < count; ++k)
-      watch(begin + k, x.d[k], x.p[k] * x.q[k]);
+    for (std::int64_t k = 0; watched_ && k < count; ++k) watch(begin + k, x.d[k], x.p[k] * x.q[k]);
     const auto evaluate = [&](const std::optional<Dual>& closed, const EntryDual* other) {
       if (closed) {
         closed->evaluate(x, out);

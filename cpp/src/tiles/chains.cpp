@@ -176,9 +176,8 @@ AxisRoute whole_route(const Program& program, bool columns, bool pairs, std::siz
     if (in.op == Opcode::pool)
       route[k].passes = pool_passes(windows_of(in, columns));
     else
-      route[k].passes = {
-          patches_pass(route[k].pairs, pairs_of(side(in.after, columns), pairs),
-                       windows_of(in, columns))};
+      route[k].passes = {patches_pass(route[k].pairs, pairs_of(side(in.after, columns), pairs),
+                                      windows_of(in, columns))};
   }
   return route;
 }

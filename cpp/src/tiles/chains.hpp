@@ -26,8 +26,13 @@ struct AxisPass {
   // Of the inputs source[o * taps + s]; -1: nothing.
   AxisPass(const std::vector<std::int32_t>& source, int taps, std::int64_t inputs, double factor);
   WindowSums sums(std::int64_t repeats, std::int64_t run) const {
-    return {spans.data(), static_cast<std::int64_t>(spans.size()), sources.data(), inputs, outputs,
-            repeats,      run};
+    return {spans.data(),
+            static_cast<std::int64_t>(spans.size()),
+            sources.data(),
+            inputs,
+            outputs,
+            repeats,
+            run};
   }
 };
 

@@ -1,7 +1,13 @@
 // Loops of the tile engine, vectorised by the compiler at each level; included by
 // loops_<level>.cpp with LAZYGRAM_LEVEL set.
 //
-// COST
+// What an image kernel costs (AVX-512, Zen 4, a vector of 64 bytes = 8 double or 16 float entries):
+// the arc-cosine loop has two square roots (about 17 cycles each in double, 10 in float, on a unit
+// of their own) beside 27 (19) multiply-adds and about 30 other instructions; a window pass three
+// loads, two additions and a store, and two of them for K and for Theta in a layer. Measured for
+// five 3x3 layers of 8x8 images, pooled: arc-cosine 47 % in double and 45 % in float, windows with
+// the affine step in the second pass 30 %, inner products of pixels 6 %, gathering what belongs to
+// single examples 5 %; flattened: 58 % and 48 %, 23 %, 6 %, none.
 
 #include <cstdint>
 #include <type_traits>
@@ -255,8 +261,8 @@ void sum(const WindowSums& w, T* out_, const T* in_, double factor) {
     T* out = out_ + to;
     const T* in = in_;
     for (std::int64_t b = 0; b < w.repeats; ++b, out += out_step, in += in_step)
-      each_vector<T>(
-          size, [&](const auto& get, const auto& put) { put(out, times * taps_of(in, get)); });
+      each_vector<T>(size,
+                     [&](const auto& get, const auto& put) { put(out, times * taps_of(in, get)); });
   });
 }
 

@@ -25,6 +25,7 @@ inline constexpr std::int64_t kPairEdge = 8;
 inline constexpr std::int64_t kBlockBytes = 72 << 10;
 // Cosines above this are computed again from the difference of the two vectors.
 inline constexpr double kNearCosine = 0.999;
+inline constexpr std::int64_t kPairsPerTrial = 32;  // see RunPath::worthwhile
 template <typename T>
 inline constexpr std::int64_t kBlockStep = 64 / static_cast<std::int64_t>(sizeof(T));  // entries
 
@@ -58,12 +59,13 @@ Features<T> packed_features(const Program& program, const T* left, const T* righ
 template <typename T>
 struct RunScratch {
   std::unique_ptr<Runner<T>> runner;
-  Buffer<T> products;           // vectors: inner products of a tile
-  Buffer<T> left, right;        // pairs of images: packed features
-  std::vector<Buffer<T>> out;   // per output: [channels][edge * edge]; in `exact` [channels][block]
+  Buffer<T> products;          // vectors: inner products of a tile
+  Buffer<T> left, right;       // pairs of images: packed features
+  std::vector<Buffer<T>> out;  // per output: [channels][edge * edge]; in `exact` [channels][block]
   std::vector<std::int32_t> i, j, near;
   std::vector<std::int64_t> place;
   std::unique_ptr<RunScratch<double>> exact;  // float: what is computed again
+  std::int64_t parts = 0, again = 0;          // blocks (or their chains), and of these again
 };
 
 // The examples as a path reads them, in T.
@@ -118,6 +120,24 @@ class RunPath {
       segment_tile(t, s);
     else
       vector_tile(t, s);
+  }
+
+  // Whether float is worth it: some pairs are tried, and where much has to be computed again
+  // (images with patches in common, say) double is faster from the start.
+  bool worthwhile() const {
+    const std::int64_t trials = program_.pairs() ? 1 : 4, rows = program_.pairs() ? 2 : 1;
+    const std::int64_t cols = std::min(edge_, right_.n);
+    if (left_.n * right_.n < kPairsPerTrial * trials * rows * cols) return true;
+    RunScratch<T> scratch;
+    for (std::int64_t k = 0; k < trials; ++k) {
+      TileGrid::Tile t{};
+      t.i = k * (left_.n - rows) / trials;
+      t.j = (t.i + right_.n / 2) % (right_.n - cols + 1);
+      t.rows = rows;
+      t.cols = cols;
+      tile(t, scratch);
+    }
+    return 5 * scratch.again <= 2 * scratch.parts;
   }
 
   static std::int64_t scratch_bytes(const RunnerPlan& plan, std::int64_t features,
@@ -207,13 +227,14 @@ class RunPath {
       const double product = k[c];
       if (product * product <= size * size * other_square) continue;
       if (first_.square[i] > 0.0 && other_square > 0.0)
-        k[c] = static_cast<T>(input_scale_ *
-                              near_product(first_.rows.row(i), second_.rows.row(j + c),
-                                           first_.features, first_.square[i], other_square,
-                                           product > 0.0));
+        k[c] =
+            static_cast<T>(input_scale_ * near_product(first_.rows.row(i), second_.rows.row(j + c),
+                                                       first_.features, first_.square[i],
+                                                       other_square, product > 0.0));
     }
   }
-  void multiply(std::int64_t i, std::int64_t rows, std::int64_t j, std::int64_t cols, T* out) const {
+  void multiply(std::int64_t i, std::int64_t rows, std::int64_t j, std::int64_t cols,
+                T* out) const {
     gemm_nt<T>(rows, cols, first_.features, static_cast<T>(input_scale_),
                left_.values + i * left_.stride, left_.stride, right_.values + j * right_.stride,
                right_.stride, T(0), out, edge_);
@@ -240,6 +261,8 @@ class RunPath {
         const std::int64_t j = block.segment ? block.j0 + e : block.j[e];
         if (e < to.real && !(symmetric_ && i == j)) s.near.push_back(e);
       }
+      s.parts += plan_.split() ? static_cast<std::int64_t>(plan_.routes.size()) : 1;
+      s.again += s.runner->chains_again() + !s.near.empty();
       if (!s.near.empty()) exact_->again(block, s.near, to, *s.exact);
     }
   }

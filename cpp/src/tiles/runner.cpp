@@ -145,6 +145,7 @@ void Runner<T>::run_chains(const Exact& exact) {
   const Instruction& pool = program_.instructions()[plan_.end];
   double* const pooled = pooled_.data();
   std::fill_n(pooled, (1 + track_count_) * count_, 0.0);
+  chains_again_ = 0;
   const auto add = [&](const auto* sums, std::int64_t e) {
     for (int a = 0; a <= track_count_; ++a)
       pooled[a * count_ + e] += static_cast<double>(sums[a * count_ + e]);
@@ -159,6 +160,7 @@ void Runner<T>::run_chains(const Exact& exact) {
       for (std::int64_t e = 0; e < count_; ++e)
         if (closest_[e] >= T(kNear)) add(sums, e);
     if (near_.empty()) continue;
+    ++chains_again_;
     Runner<double>& runner = exact();
     const double* const precise = runner.chain(route);
     for (const std::int32_t e : near_) add(precise, e);
@@ -198,8 +200,7 @@ const T* Runner<T>::chain(const Route& route) {
   std::fill_n(sums, (1 + track_count_) * count_, T(0));
   loops_.sum(all, sums, current().k, 1.0);
   for (int t = 0; t < track_count_; ++t)
-    if (current().active[t])
-      loops_.sum(all, sums + (1 + t) * count_, current().theta[t], 1.0);
+    if (current().active[t]) loops_.sum(all, sums + (1 + t) * count_, current().theta[t], 1.0);
   return sums;
 }
 
@@ -213,7 +214,8 @@ void Runner<T>::gather_near() {
 
 template <typename T>
 PlaneGrid Runner<T>::grid(std::size_t at) const {
-  const std::vector<AxisPair>&rows = (*route_.rows)[at].pairs, &columns = (*route_.columns)[at].pairs;
+  const std::vector<AxisPair>&rows = (*route_.rows)[at].pairs,
+        &columns = (*route_.columns)[at].pairs;
   return {rows.data(),
           static_cast<std::int64_t>(rows.size()),
           columns.data(),
@@ -352,7 +354,8 @@ bool Runner<T>::windows(const Instruction& in, std::size_t at, const Instruction
   Pass passes[4];
   int count = 0;
   for (const AxisPass& pass : columns.passes)
-    passes[count++] = {pass.sums(static_cast<std::int64_t>(rows.pairs.size()), count_), pass.factor};
+    passes[count++] = {pass.sums(static_cast<std::int64_t>(rows.pairs.size()), count_),
+                       pass.factor};
   for (const AxisPass& pass : rows.passes)
     passes[count++] = {pass.sums(1, columns_after * count_), pass.factor};
   const bool fuses = affine && count > 0 && plan_.tracks != Tracks::separate;
@@ -397,7 +400,7 @@ void Runner<T>::pool_means(const Instruction& in) {
 template <typename T>
 PixelSides<T> Runner<T>::sides(std::size_t at, int field) {
   using Entry = typename SideTablesOf<T>::Entry;
-  Buffer<T> Entry::* const fields[] = {&Entry::first, &Entry::second, &Entry::third};
+  Buffer<T> Entry::*const fields[] = {&Entry::first, &Entry::second, &Entry::third};
   const T* const from_left = (left_->at[at].*fields[field]).data();
   const T* const from_right = (right_->at[at].*fields[field]).data();
   // Neighbours among the examples: the tables as they are.
@@ -454,8 +457,8 @@ void Runner<T>::add(const Instruction& in, std::size_t at) {
     if (alone_ && program_.uses_means() && (c.mean || t.mean)) {
       T* const mean = c.mean_storage.data();
       for (std::int64_t e = 0; e < in.before.pixels() * count_; ++e)
-        mean[e] = static_cast<T>((c.mean ? in.x * c.mean[e] : 0.0) +
-                                 (t.mean ? in.y * t.mean[e] : 0.0));
+        mean[e] =
+            static_cast<T>((c.mean ? in.x * c.mean[e] : 0.0) + (t.mean ? in.y * t.mean[e] : 0.0));
       c.mean = mean;
     }
     if (mixes) c.mean = nullptr;
@@ -483,9 +486,12 @@ void Runner<T>::emit(const Instruction& in, const BlockSink<T>& sink) {
     if (plan_.outputs[o].kind != Output::Kind::emitted || plan_.outputs[o].slot != in.index)
       continue;
     for (std::int64_t plane = 0; plane < planes(); ++plane) {
-      const AxisPair row = g.rows[plane / g.column_count], column = g.columns[plane % g.column_count];
-      const std::int64_t l = row.left * g.width + column.left, k = row.right * g.width + column.right;
-      write(sink.base[o], program_.pairs() ? l * pixels + k : l, current().k + plane * count_, sink);
+      const AxisPair row = g.rows[plane / g.column_count],
+                     column = g.columns[plane % g.column_count];
+      const std::int64_t l = row.left * g.width + column.left,
+                         k = row.right * g.width + column.right;
+      write(sink.base[o], program_.pairs() ? l * pixels + k : l, current().k + plane * count_,
+            sink);
     }
   }
 }

@@ -78,10 +78,10 @@ struct RunnerPlan {
   std::vector<AxisRoute> rows, columns;
   std::vector<Route> routes;
   AxisRoute rest_rows, rest_columns;
-  std::int64_t max_planes = 1;               // of a route
-  std::vector<std::int64_t> tables;          // instruction -> its place among a block's tables
-  std::int64_t table_values = 0;             // of a block's tables, per entry
-  std::vector<AxisPass> own;                 // flatten -> sum of the planes of a pixel with itself
+  std::int64_t max_planes = 1;       // of a route
+  std::vector<std::int64_t> tables;  // instruction -> its place among a block's tables
+  std::int64_t table_values = 0;     // of a block's tables, per entry
+  std::vector<AxisPass> own;         // flatten -> sum of the planes of a pixel with itself
 
   RunnerPlan(const Program& program, std::vector<Output> outputs);
   RunnerPlan(const RunnerPlan&) = delete;
@@ -112,6 +112,7 @@ class Runner {
                  const SideTablesOf<T>& right, const ActivationDuals& duals,
                  const BlockSink<T>& sink, const Exact& exact = {});
   const std::vector<std::int32_t>& near() const { return near_; }
+  std::int64_t chains_again() const { return chains_again_; }  // of the last run
 
   // Pairs (i, i), i = begin .. begin + count - 1: records what the tables hold. `service` is asked
   // for duals and means without a closed form; means: [pixels][n] per emit_mean. Double only.
@@ -121,9 +122,8 @@ class Runner {
 
   // A block of pairs, chain by chain: the sums over a chain's planes of K and the active Thetas,
   // one array after the other.
-  void begin_pairs(const PairBlock& block, const Features<T>* features,
-                   const SideTablesOf<T>& left, const SideTablesOf<T>& right,
-                   const ActivationDuals& duals);
+  void begin_pairs(const PairBlock& block, const Features<T>* features, const SideTablesOf<T>& left,
+                   const SideTablesOf<T>& right, const ActivationDuals& duals);
   const T* chain(const Route& route);
 
  private:
@@ -197,6 +197,7 @@ class Runner {
   const std::vector<double*>* means_ = nullptr;
   std::vector<char> expanded_fields_;  // 3 per instruction: the block's tables are there
   std::vector<std::int32_t> near_, every_;
+  std::int64_t chains_again_ = 0;
   std::vector<T*> active_;  // Thetas that are not zero
   std::vector<double> own_;
 

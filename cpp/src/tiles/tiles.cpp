@@ -195,10 +195,11 @@ void Evaluation::State::choose_runs(bool single) {
   if (single) {
     single_runs =
         std::make_unique<RunPath<float>>(plan, first, second_or_null(), duals, input_scale);
-  } else {
-    double_runs =
-        std::make_unique<RunPath<double>>(plan, first, second_or_null(), duals, input_scale);
+    if (single_runs->worthwhile()) return;
+    single_runs.reset();
   }
+  double_runs =
+      std::make_unique<RunPath<double>>(plan, first, second_or_null(), duals, input_scale);
 }
 
 template <typename Body>
@@ -220,14 +221,15 @@ void Evaluation::State::alone(Examples& examples, ActivationService* service,
   const std::int64_t n = examples.n;
   const bool asking = asks();
   const auto bytes = static_cast<std::int64_t>(sizeof(double)) * plan.values_per_entry();
-  std::int64_t entries = asking ? std::clamp<std::int64_t>(kAloneBytes / bytes / 8,
-                                                           1, std::max<std::int64_t>(1, n / 8)) *
+  std::int64_t entries = asking ? std::clamp<std::int64_t>(kAloneBytes / bytes / 8, 1,
+                                                           std::max<std::int64_t>(1, n / 8)) *
                                       8
                                 : block_entries<double>(plan);
   entries = std::min(entries, round_up(n, 8));
   std::vector<double*> mean_rows;
   for (const Buffer<double>& mean : means) mean_rows.push_back(wanted ? mean.data() : nullptr);
-  std::vector<std::unique_ptr<Runner<double>>> runners(asking ? 1 : resolve_threads(options.threads));
+  std::vector<std::unique_ptr<Runner<double>>> runners(asking ? 1
+                                                              : resolve_threads(options.threads));
   std::vector<Buffer<double>> packed(runners.size());
   const auto body = [&](std::int64_t tile, int thread) {
     if (!runners[thread]) {
@@ -242,8 +244,7 @@ void Evaluation::State::alone(Examples& examples, ActivationService* service,
       double* const x = packed[thread].data();
       for (std::int64_t f = 0; f < examples.features; ++f)
         std::copy_n(examples.columns.data() + f * n + begin, count, x + f * count);
-      features =
-          packed_features<double>(program, x, x, examples.features, count, input_scale);
+      features = packed_features<double>(program, x, x, examples.features, count, input_scale);
     } else {
       for (std::int64_t e = 0; e < count; ++e)
         runner.input()[e] = input_scale * examples.square[begin + e];
@@ -253,7 +254,8 @@ void Evaluation::State::alone(Examples& examples, ActivationService* service,
       sink.base.push_back(wanted ? diagonal.data() + begin : nullptr);
     sink.channel_stride = n;
     sink.real = wanted ? count : 0;
-    runner.run_alone(begin, count, program.is_image() ? &features : nullptr, examples.tables, service, mean_rows, sink);
+    runner.run_alone(begin, count, program.is_image() ? &features : nullptr, examples.tables,
+                     service, mean_rows, sink);
   };
   const std::int64_t tiles = ceil_div(n, entries);
   if (asking) {
@@ -430,8 +432,8 @@ EvaluationMemory Evaluation::memory(const Program& program, std::int64_t feature
   const std::int64_t in_float =
       single ? RunPath<float>::scratch_bytes(plan, features, channels) : 0;
   memory.scratch = resolve_threads(threads) * std::max(in_double, in_float);
-  memory.scratch = std::max(
-      memory.scratch, std::min(kAloneBytes, round_up(n, 8) * item * plan.values_per_entry()));
+  memory.scratch = std::max(memory.scratch,
+                            std::min(kAloneBytes, round_up(n, 8) * item * plan.values_per_entry()));
   return memory;
 }
 
