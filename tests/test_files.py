@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import stat
@@ -26,6 +27,15 @@ def test_failed_write_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> No
         fail()
     assert target.read_text() == "old"
     assert list(tmp_path.iterdir()) == [target]
+
+
+def test_errors_name_the_file_that_was_to_be_written(tmp_path: Path) -> None:
+    target = tmp_path / "result.txt"
+    with pytest.raises(OSError, match=r"No space .*'[^']*/result\.txt'"), atomic_path(target):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))  # as a full disk does, without a name
+    with pytest.raises(FileNotFoundError, match=r"/result\.txt'$"), atomic_path(target) as temporary:
+        temporary.unlink()  # the temporary name means nothing to anybody
+    assert not list(tmp_path.iterdir())
 
 
 def test_write_makes_folders_keeps_the_name_and_honours_the_umask(tmp_path: Path) -> None:
@@ -81,8 +91,9 @@ def test_damaged_files_are_named(tmp_path: Path) -> None:
     }.items():
         file = tmp_path / f"{name}.npz"
         file.write_bytes(data)
-        with pytest.raises(ValueError, match=rf"{name}\.npz: not a readable"):
+        with pytest.raises(ValueError, match=rf"{name}\.npz: not a readable") as caught:
             read_npz(file)
+        assert "pickle" not in str(caught.value)  # NumPy takes what it does not know for one
     np.save(tmp_path / "single.npy", np.arange(3))
     with pytest.raises(ValueError, match="single array"):
         read_npz(tmp_path / "single.npy")

@@ -28,10 +28,8 @@ function(lazygram_isa_sources target stem)
     if(level IN_LIST LAZYGRAM_ISA_LEVELS)
       set(source ${stem}_${level}.cpp)
       target_sources(${target} PRIVATE ${source})
-      # Contraction off: the same source must give the same bits at every level (philox.hpp relies on it);
-      # where a fused multiply-add is wanted it is written out.
       set_source_files_properties(
-        ${source} PROPERTIES COMPILE_OPTIONS "${_lazygram_isa_flags_${level}};-ffp-contract=off;-fno-trapping-math;-O3;${_lazygram_quiet}")
+        ${source} PROPERTIES COMPILE_OPTIONS "${_lazygram_isa_flags_${level}};-fno-trapping-math;-O3;${_lazygram_quiet}")
     endif()
   endforeach()
 endfunction()

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["atomic_path", "read_npz", "write_json", "write_npz", "write_text"]
+__all__ = ["atomic_path", "read_npz", "reading_error", "write_json", "write_npz", "write_text"]
 
 _serial = count()
 
@@ -41,21 +41,27 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
     Raises
     ------
     OSError
-        If the folder or the file cannot be written.
+        If the folder or the file cannot be written; its file name is `path`.
     """
     target = Path(path)
     target.parent.mkdir(parents=True, exist_ok=True)
     temporary = target.parent / f".{target.stem}.{os.getpid()}.{next(_serial)}{target.suffix}"
-    # os.open honours the umask (tempfile makes files that only their owner can read).
-    os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
     try:
-        yield temporary
-        with temporary.open("rb") as handle:
-            os.fsync(handle.fileno())
-        os.replace(temporary, target)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
+        # os.open honours the umask (tempfile makes files that only their owner can read).
+        os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
+        try:
+            yield temporary
+            with temporary.open("rb") as handle:
+                os.fsync(handle.fileno())
+            os.replace(temporary, target)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
+    except OSError as error:
+        # A full disk comes without a name, and nobody knows the temporary one.
+        if error.errno is None or error.filename not in (None, os.fspath(temporary), temporary):
+            raise
+        raise OSError(error.errno, error.strerror, os.fspath(target)) from error
 
 
 def write_text(path: str | os.PathLike[str], text: str) -> None:
@@ -129,4 +135,9 @@ def read_npz(
             with loaded as archive:
                 return {name: archive[name] for name in archive.files if only is None or name in only}
     except (ValueError, EOFError, NotImplementedError, zipfile.BadZipFile, zlib.error) as error:
-        raise ValueError(f"{os.fspath(path)}: not a readable .npz file: {error}") from error
+        raise ValueError(f"{os.fspath(path)}: not a readable .npz file: {reading_error(error)}") from error
+
+
+def reading_error(error: Exception) -> str:
+    """Say why NumPy could not read a file, without its advice to unpickle what it does not know."""
+    return "it holds no arrays of numbers" if "pickle" in str(error) else str(error)

@@ -166,8 +166,9 @@ class Kernel:
     -------------------------------
     X, X2 : array_like, shapes (n, d), (n, channels, w) or (n, channels, h, w)
         Examples of any norm, float32 or float64 (others become float64); `X2` defaults to `X`. The result has
-        the dtype of X; everything is computed in float64 but for float32 kernels of angles (see
-        :meth:`ntk`).
+        the dtype of X. float32: pairs are computed in float32, to 3e-6 of ``sqrt(K_ii K_jj)``, and in
+        float64 where inputs nearly coincide; what depends on one example, the diagonal with it, is computed
+        in float64 and rounded once.
     threads : int, optional
         Threads; all by default. The result does not depend on it.
     progress : callable, optional
@@ -494,7 +495,13 @@ def _plan(
     features = int(np.prod(shape[1:]))
     kept = dtype if dtype in (np.float32, np.float64) else np.dtype(np.float64)
     examples, scratch = _core.evaluation_memory(
-        program.core, features, n, others, program.core_outputs(outputs), check_threads(threads)
+        program.core,
+        features,
+        n,
+        others,
+        program.core_outputs(outputs),
+        check_threads(threads),
+        dtype == np.float32,
     )
     inputs = 8 * features * (n + others) if dtype != np.float64 else 0
     names = outputs if stored is True else (() if stored is False else stored)

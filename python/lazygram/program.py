@@ -1,7 +1,7 @@
 """Kernel programs: short lists of operations on covariances, run by the compiled core tile by tile.
 
     layers  --compile-->  Program  --core-->  NNGP kernel, NTK, every layer's Gram matrix
-            (lazygram.layers)      tiles of pairs of examples, float64, one triangle if symmetric
+            (lazygram.layers)      tiles of pairs of examples, one triangle if symmetric
 
 A program acts on one current value and a stack of values. A value of a pair of examples (i, j) is the
 covariance K of the features (one number per plane: 1 for vectors, the pixels of an image as long as nothing
@@ -327,8 +327,8 @@ class Program:
     ) -> Run:
         """Everything that depends on single examples; the result computes blocks of pairs on demand.
 
-        ``general``: run every operation on every pair, also where the result depends on the angle alone and
-        a table would do.
+        ``general``: run every operation on every pair in float64, also where the result depends on the angle
+        alone and a table would do.
         """
         return Run(self, X, X2, tuple(outputs), threads, progress, general)
 
@@ -369,8 +369,8 @@ class Program:
         Returns
         -------
         dict of str to ndarray
-            In the dtype of X (float32 or float64; everything is computed in float64). Symmetric bit for bit
-            when X2 is not given.
+            In the dtype of X (float32 or float64), in which pairs are computed too; see
+            :class:`~lazygram.kernels.Kernel`. Symmetric bit for bit when X2 is not given.
 
         Raises
         ------

@@ -89,7 +89,15 @@ inline DoubleVector root(DoubleVector a) { return (DoubleVector)_mm256_sqrt_pd((
 #else
 template <typename V, typename = decltype(V{}[0])>
 inline V madd(V a, V b, V c) {
+#if defined(__ARM_FEATURE_FMA)
+  V result;
+  for (int l = 0; l < kVectorBytes / static_cast<int>(sizeof a[0]); ++l) {
+    result[l] = madd(a[l], b[l], c[l]);  // as a number of a row's remainder would be
+  }
+  return result;
+#else
   return a * b + c;
+#endif
 }
 inline FloatVector root(FloatVector a) {
   for (int l = 0; l < kLanes<float>; ++l) a[l] = __builtin_sqrtf(a[l]);

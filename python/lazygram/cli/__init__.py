@@ -32,6 +32,9 @@ def main() -> None:
             file=sys.stderr,
         )
         sys.exit(2)
-    from lazygram.cli.app import cli
-
+    try:
+        from lazygram.cli.app import cli
+    except KeyboardInterrupt:  # already while loading
+        print("lazygram: interrupted", file=sys.stderr)
+        sys.exit(130)
     cli.main(prog_name="lazygram")

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lazygram.data.pool import Pool
-from lazygram.files import read_npz
+from lazygram.files import read_npz, reading_error
 
 __all__ = ["SUFFIXES", "table_pool"]
 
@@ -159,7 +159,7 @@ def _read_npy(file: Path) -> npt.NDArray[Any]:
         with file.open("rb") as handle:
             array = np.load(handle, allow_pickle=False)
     except (ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise ValueError(f"{file}: not a readable .npy file: {error}") from error
+        raise ValueError(f"{file}: not a readable .npy file: {reading_error(error)}") from error
     if not isinstance(array, np.ndarray):
         raise ValueError(f"{file}: is an .npz file under another name")
     _check_real(array, str(file))
