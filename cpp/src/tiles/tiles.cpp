@@ -109,7 +109,6 @@ struct Evaluation::State {
   void complete(const TileGrid::Tile& t, std::size_t output, std::vector<Buffer<T>>& out) const;
   void choose_angles(bool single);
   void choose_runs(bool single);
-  bool by_angles() const { return single_angles || double_angles; }
   // body(scratch per thread, compute(tile, scratch)) with the path that was chosen.
   template <typename Body>
   void with_path(int threads, const Body& body) const;
