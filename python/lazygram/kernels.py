@@ -28,6 +28,7 @@ __all__ = ["Kernel", "KernelOperator", "KernelPair", "Plan", "Program", "TopK", 
 
 Kind = Literal["nngp", "ntk"]
 _EDGE = 2048  # of the blocks that callbacks and reductions see
+_BAND = 512  # rows of the blocks of top_k
 
 
 class KernelPair(NamedTuple):
@@ -110,6 +111,18 @@ def _available_memory() -> int:
 def _blocks(count: int, edge: int) -> Iterator[slice]:
     for begin in range(0, count, edge):
         yield slice(begin, min(count, begin + edge))
+
+
+def _largest(values: Array, count: int) -> npt.NDArray[np.int64]:
+    """Places, in order, of the largest `count` of every row; of equal ones the first."""
+    if values.shape[1] <= count:
+        return np.broadcast_to(np.arange(values.shape[1]), values.shape)
+    least = np.partition(values, -count, axis=1)[:, -count, None]
+    chosen, equal = values > least, values == least
+    missing = count - chosen.sum(axis=1)
+    many = equal.sum(axis=1) > missing
+    equal[many] &= np.cumsum(equal[many], axis=1) <= missing[many, None]
+    return np.nonzero(chosen | equal)[1].reshape(-1, count)
 
 
 class KernelOperator(LinearOperator):  # type: ignore[misc]
@@ -328,7 +341,7 @@ class Kernel:
             raise ValueError(f"k: at most {n2} columns, got {count}")
         values = np.empty((n, count), run.dtype)
         columns = np.empty((n, count), np.int64)
-        bands = list(_blocks(n, _EDGE))
+        bands = list(_blocks(n, _BAND))
         for done, rows in enumerate(bands):
             height = rows.stop - rows.start
             best = np.empty((height, 0), run.dtype)
@@ -339,10 +352,12 @@ class Kernel:
                 best = np.concatenate([best, block], axis=1)
                 at = np.broadcast_to(np.arange(cols.start, cols.stop), block.shape)
                 where = np.concatenate([where, at], axis=1)
-                order = np.argsort(-best, axis=1, kind="stable")[:, :count]
-                best = np.take_along_axis(best, order, axis=1)
-                where = np.take_along_axis(where, order, axis=1)
-            values[rows], columns[rows] = best, where
+                kept = _largest(best, count)
+                best = np.take_along_axis(best, kept, axis=1)
+                where = np.take_along_axis(where, kept, axis=1)
+            order = np.argsort(-best, axis=1, kind="stable")
+            values[rows] = np.take_along_axis(best, order, axis=1)
+            columns[rows] = np.take_along_axis(where, order, axis=1)
             if progress is not None:
                 progress(done + 1, len(bands))
         return TopK(values, columns)

@@ -148,6 +148,17 @@ def test_blocks_and_reductions(problem: tuple[Deep, np.ndarray], rng: np.random.
             call(x, progress=1)  # type: ignore[operator]
 
 
+def test_largest_entries_of_equal_ones_are_the_first(rng: np.random.Generator) -> None:
+    """Few different inputs, many times each, over several blocks: ties in and between blocks."""
+    x = rng.standard_normal((3, 4))[rng.integers(0, 3, 2600)]
+    K = Deep().ntk(x[:5], x)
+    for k in (1, 7, 1200, 2600):
+        top = Deep().top_k(x[:5], k, x)
+        order = np.argsort(-K, axis=1, kind="stable")[:, :k]
+        np.testing.assert_array_equal(top.columns, order)
+        np.testing.assert_array_equal(top.values, np.take_along_axis(K, order, axis=1))
+
+
 def test_operator_solves(rng: np.random.Generator) -> None:
     x = rng.standard_normal((200, 20))
     y = rng.standard_normal(200)
@@ -231,14 +242,17 @@ def test_bad_plans(arguments: tuple, settings: dict, error: type[Exception], mes
         Deep().plan(*arguments, **settings)
 
 
+def peak() -> int:
+    """VmHWM: ru_maxrss also counts the process that started this one."""
+    with open("/proc/self/status") as status:
+        return 1024 * next(int(line.split()[1]) for line in status if line.startswith("VmHWM"))
+
+
 SCRIPT = """
 import sys
 import numpy as np
 sys.path.insert(0, sys.argv[1])
-from test_engine_sinks import Deep
-def peak():  # VmHWM: ru_maxrss also counts the process that started this one
-    with open("/proc/self/status") as status:
-        return 1024 * next(int(line.split()[1]) for line in status if line.startswith("VmHWM"))
+from test_engine_sinks import Deep, peak
 kernel = Deep(float(sys.argv[2]))
 kernel.operator(np.ones((600, 3)), threads=2) @ np.ones(600)  # threads start, libraries load
 x = np.random.default_rng(0).standard_normal((8000, 256)).astype(sys.argv[3])
@@ -262,3 +276,36 @@ def test_memory_of_an_operator_is_the_plan(bias: float, dtype: str) -> None:
     assert finite == "True"
     assert int(grown) < int(planned) + 4 * 2**20
     assert int(planned) < 64 * 2**20  # the stored kernel: 512 MB in float64
+
+
+STORED = """
+import sys
+import numpy as np
+sys.path.insert(0, sys.argv[1])
+from test_engine_sinks import Deep, peak
+import lazygram
+pairs = sys.argv[2] == "pairs"
+kernel = lazygram.ConvResNet(2, "relu") if pairs else Deep(0.1)
+x = np.random.default_rng(0).standard_normal((70, 2, 6, 6) if pairs else (1600, 2, 12))
+names = ["S0", "S1", "S2"]
+kept = {"outputs": names, "pixels": "pairs"} if pairs else {"outputs": ["ntk"]}
+plan = kernel.plan(x.shape, threads=2, **kept)
+def evaluate(x):
+    return kernel.layer_covariances(x, pixels="pairs", threads=2) if pairs else kernel.ntk(x, threads=2)
+evaluate(x[:5])  # threads start, libraries load
+before = peak()
+made = evaluate(x)
+print(peak() - before, plan.total, plan.output)
+"""
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
+@pytest.mark.parametrize("what", ["flatten", "pairs"])
+def test_memory_of_stored_kernels_is_the_plan(what: str) -> None:
+    here = str(pathlib.Path(__file__).parent)
+    command = [sys.executable, "-c", STORED, here, what]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    grown, planned, output = map(int, done.stdout.split())
+    assert output <= grown < planned + 4 * 2**20
+    assert planned < output + 32 * 2**20

@@ -139,3 +139,50 @@ def test_skip_of_the_convolutional_resnet_is_the_pixel_covariance() -> None:
         lambda rng: finite.draw(X, layers, 200, rng).nngp, limit.nngp, np.einsum("ijll->ij", printed), 60
     )
     check_projection(*place)
+
+
+# --- covariances and means of every layer -------------------------------------------------------------
+
+
+def features(X: Array, table: Array, depth: int, m: int, skip: bool, rng: np.random.Generator) -> list[Array]:
+    """x^(0) .. x^(H) of the texts, (n, channels, pixels), softplus; `skip`: a ResNet with c_res = 0.9."""
+    act = oracle.ACTIVATIONS["softplus"]
+    layers = [X]
+    for h in range(depth):
+        x = layers[-1]
+        padded = np.concatenate([x, np.zeros((*x.shape[:2], 1))], axis=2)
+        patches = padded[:, :, table].transpose(0, 1, 3, 2).reshape(len(x), -1, len(table))
+        u = np.einsum("rc,icl->irl", rng.standard_normal((m, patches.shape[1])), patches, optimize=True)
+        if skip and h > 0:
+            layers.append(x + 0.9 / depth / np.sqrt(m) * act.phi(u))
+        else:
+            layers.append(np.sqrt(oracle.c_sigma(act) / m) * act.phi(u))
+    return layers
+
+
+@pytest.mark.parametrize("name", ["fully connected", "resnet", "conv resnet"])
+def test_covariances_and_means_of_every_layer(name: str) -> None:
+    """S^(h), all pairs of pixels, and b^(h): the mean of 40 networks within its standard error."""
+    depth, m, draws, rng = 3, 300, 40, np.random.default_rng(7)
+    act = oracle.ACTIVATIONS["softplus"]
+    table = oracle.neighbours((4,), (3,)) if name == "conv resnet" else np.array([[0]])
+    X = rng.standard_normal((3, 3, len(table)))
+    X *= np.array([0.5, 1.0, 1.6])[:, None, None] / np.linalg.norm(X, axis=(1, 2), keepdims=True)
+    if name == "fully connected":
+        limits = oracle.fully_connected(X[..., 0], depth, act)
+    elif name == "resnet":
+        limits = oracle.resnet(X[..., 0], depth, act, 0.9)
+    else:
+        limits = oracle.conv_resnet(X, depth, act, 0.9, table)
+    samples = [features(X, table, depth, m, name != "fully connected", rng) for _ in range(draws)]
+    for h in range(1, depth + 1):
+        S = np.array([np.einsum("icl,jck->ijlk", layers[h], layers[h]) for layers in samples])
+        b = np.array([layers[h].sum(axis=1) / np.sqrt(m) for layers in samples])
+        for values, limit in (
+            (S, limits.S[h].reshape(S.shape[1:])),
+            (b, limits.b[h - 1].reshape(b.shape[1:])),
+        ):
+            error = values.std(axis=0, ddof=1) / np.sqrt(draws)
+            # The bias of width m, of order 1/m, is below one standard error.
+            assert np.all(np.abs(values.mean(axis=0) - limit) <= 5 * error)
+            assert error.max() <= 0.05 * np.abs(limit).max()
