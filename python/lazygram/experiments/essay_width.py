@@ -93,8 +93,8 @@ def run(p: Parameters, folder: Path | None = None, progress: Progress | None = N
     shape = (len(p.images), len(p.seeds), len(p.factors))
     arrays: dict[str, npt.NDArray[Any]] = {name: np.full(shape, np.nan) for name in _QUANTITIES}
     # A width costs about its square; so does its share of the progress.
-    costs = np.array([1.0 + factor**2 for factor in p.factors])
-    done, total = 0.0, float(costs.sum() * shape[0] * shape[1])
+    costs = [1.0 + factor**2 for factor in p.factors]
+    done, total = 0.0, sum(costs) * shape[0] * shape[1]
     for place in np.ndindex(shape):
         images, seed, factor = p.images[place[0]], p.seeds[place[1]], p.factors[place[2]]
         label = f"{images}, seed {seed}, width factor {factor:g}"
