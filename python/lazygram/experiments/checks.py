@@ -22,12 +22,13 @@ __all__ = [
     "NonNegativeInt",
     "PositiveFloat",
     "PositiveFloats",
+    "PositiveIncreasing",
     "PositiveInt",
     "PositiveInts",
     "Seeds",
     "Settings",
     "Some",
-    "check_increasing",
+    "SomePositiveIncreasing",
     "exponent",
 ]
 
@@ -64,16 +65,14 @@ def _check_some(values: Sequence[Any], name: str) -> None:
         raise ValueError(f"{name}: at least one is needed")
 
 
-def check_increasing(values: Sequence[float], name: str) -> None:
-    """Check that each is above the one before.
-
-    Raises
-    ------
-    ValueError
-        If not; the message begins with `name`.
-    """
+def _check_increasing(values: Sequence[float], name: str) -> None:
     if sorted(set(values)) != list(values):
         raise ValueError(f"{name} must be increasing, got {', '.join(map(str, values))}")
+
+
+def _check_positive_increasing(values: Sequence[float], name: str) -> None:
+    if sorted(set(values)) != list(values) or (values and not values[0] > 0):
+        raise ValueError(f"{name} must be positive and increasing, got {', '.join(map(str, values))}")
 
 
 def _check_fraction(value: float, name: str) -> None:
@@ -101,13 +100,15 @@ Dtype = Annotated[str, _check_dtype]
 EvenWidth = Annotated[int, check_positive_int, _check_even]
 
 Some = Annotated[tuple[T, ...], _check_some]
-Increasing = Annotated[tuple[float, ...], _check_some, check_increasing]
+Increasing = Annotated[tuple[float, ...], _check_some, _check_increasing]
 PositiveInts = tuple[PositiveInt, ...]
 PositiveFloats = Annotated[tuple[PositiveFloat, ...], _check_some]
-IncreasingInts = Annotated[tuple[PositiveInt, ...], _check_some, check_increasing]
-IncreasingFloats = Annotated[tuple[PositiveFloat, ...], _check_some, check_increasing]
-EvenWidths = Annotated[tuple[EvenWidth, ...], _check_some, check_increasing]
-Seeds = Annotated[tuple[NonNegativeInt, ...], _check_some, check_increasing]
+IncreasingInts = Annotated[tuple[PositiveInt, ...], _check_some, _check_increasing]
+IncreasingFloats = Annotated[tuple[PositiveFloat, ...], _check_some, _check_increasing]
+PositiveIncreasing = Annotated[tuple[float, ...], _check_positive_increasing]  # infinity may be the last
+SomePositiveIncreasing = Annotated[PositiveIncreasing, _check_some]
+EvenWidths = Annotated[tuple[EvenWidth, ...], _check_some, _check_increasing]
+Seeds = Annotated[tuple[NonNegativeInt, ...], _check_some, _check_increasing]
 
 
 def exponent(x: npt.ArrayLike, y: npt.ArrayLike) -> float:

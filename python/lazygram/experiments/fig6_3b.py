@@ -14,7 +14,7 @@ import dataclasses
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -22,13 +22,13 @@ import numpy.typing as npt
 from lazygram.arrays import Float64
 from lazygram.experiments.base import Experiment, ExperimentResult, Progress, share_of
 from lazygram.experiments.checks import (
-    IncreasingFloats,
     PositiveFloat,
+    PositiveIncreasing,
     PositiveInt,
     PositiveInts,
     Seeds,
     Settings,
-    check_increasing,
+    SomePositiveIncreasing,
 )
 from lazygram.experiments.fig6_3b_expected import Measured, expectations
 from lazygram.experiments.filter_runs import sgd_distances, start_filter
@@ -75,7 +75,7 @@ class Parameters(Settings):
 
     patches: PositiveInt = 20
     sigma: PositiveFloat = 1.0
-    spreads: IncreasingFloats = (0.1, 0.3, 1.0, 3.0)
+    spreads: SomePositiveIncreasing = (0.1, 0.3, 1.0, 3.0)
     dims: tuple[int, ...] = (2, 10)
     epochs: PositiveInts = (10, 20)
     start: tuple[float, ...] = (0.2, 0.4)
@@ -83,7 +83,7 @@ class Parameters(Settings):
     batch_size: PositiveInt = 10
     samples: PositiveInt = 500
     seeds: Seeds = (0, 1, 2)
-    constant_spreads: Annotated[tuple[PositiveFloat, ...], check_increasing] = (0.05, 0.1, 0.3, 1.0, 3.0)
+    constant_spreads: PositiveIncreasing = (0.05, 0.1, 0.3, 1.0, 3.0)
     from_angle: float = 0.1
 
     def __post_init__(self) -> None:

@@ -25,12 +25,12 @@ from lazygram.arrays import Float64
 from lazygram.data.images import load_images
 from lazygram.experiments.base import Experiment, ExperimentResult, Progress, share_of
 from lazygram.experiments.checks import (
-    IncreasingFloats,
     NonNegativeInt,
     PositiveFloat,
     PositiveInt,
     Seeds,
     Settings,
+    SomePositiveIncreasing,
 )
 from lazygram.experiments.fig6_3cd_expected import TEACHERS, Measured, expectations
 from lazygram.experiments.image_filters import PatchedImages, start_around, train_filters
@@ -74,7 +74,7 @@ class Parameters(Settings):
     wavelength: PositiveFloat = 4.0
     gabor_degrees: float = 45.0
     gabor_scale: PositiveFloat = 2.0
-    distances: IncreasingFloats = (0.25, 0.5, 1.0, 1.5)
+    distances: SomePositiveIncreasing = (0.25, 0.5, 1.0, 1.5)
     step_size: PositiveFloat = 0.5
     batch_size: PositiveInt = 10
     epochs: PositiveInt = 60
