@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
 import numpy as np
 from harness import Result, side_by_side
 
-from lazygram.networks import FullyConnectedNetwork
+from lazygram.networks import (
+    ConvResidualNetwork,
+    DeepNetwork,
+    DeepReLUNetwork,
+    FullyConnectedNetwork,
+    ResidualNetwork,
+)
 from lazygram.training.deep_state import DeepState
+
+_ACTIVATIONS = ("softplus", "relu", "tanh", "gelu", "silu", "erf")
 
 
 def _torch_step(network: FullyConnectedNetwork, X: np.ndarray, y: np.ndarray) -> Any:
@@ -20,7 +29,8 @@ def _torch_step(network: FullyConnectedNetwork, X: np.ndarray, y: np.ndarray) ->
     optimiser = torch.optim.SGD(weights, lr=1e-4)
     scale = math.sqrt(network.c_sigma / network.width)
     x, labels = torch.from_numpy(X), torch.from_numpy(y.astype(np.float32))
-    phi = torch.nn.functional.softplus if network.activation.name == "softplus" else torch.relu
+    functions = {"erf": torch.erf, "tanh": torch.tanh}
+    phi = functions.get(network.activation.name) or getattr(torch.nn.functional, network.activation.name)
 
     def step() -> None:
         optimiser.zero_grad()
@@ -33,42 +43,51 @@ def _torch_step(network: FullyConnectedNetwork, X: np.ndarray, y: np.ndarray) ->
     return step
 
 
-def _case(activation: str, n: int, d: int, m: int, depth: int, repeats: int) -> Result:
-    rng = np.random.default_rng(0)
-    X = rng.standard_normal((n, d)).astype(np.float32)
-    X /= np.linalg.norm(X, axis=1, keepdims=True)
-    y = rng.standard_normal(n)
-    network = FullyConnectedNetwork(m, d, depth, activation, seed=1, dtype="float32")
-    state = DeepState(network, X, factors=[1.0] * (depth + 1), x_test=None)
-    weights = [np.array(W) for W in network.parameters[:-1]]
-    inputs = [rng.standard_normal((n, W.shape[1]), dtype=np.float32) for W in weights]
-    delta = rng.standard_normal((n, m), dtype=np.float32)
-    rows, gradients = np.empty_like(delta), [np.empty_like(W) for W in weights]
+def _products(network: DeepNetwork, X: np.ndarray) -> tuple[Callable[[], None], float]:
+    """Forward, back-propagated and gradient products of a step, nothing else; and their flops."""
+    assert isinstance(network, (FullyConnectedNetwork, ResidualNetwork, ConvResidualNetwork, DeepReLUNetwork))
+    features = network._propagate(network._examples(X, "X"), None).features
+    inputs = [np.array(network._inputs(h, x)) for h, x in enumerate(features[:-1])]
+    weights = [np.ascontiguousarray(network._matrix(h)) for h in range(network.depth)]
+    deltas = [np.ones((len(z), len(W)), z.dtype) for z, W in zip(inputs, weights, strict=True)]
+    forward = [np.empty_like(delta) for delta in deltas]
+    back, gradients = [np.empty_like(z) for z in inputs], [np.empty_like(W) for W in weights]
 
     def products() -> None:
-        """Forward, back-propagated and gradient products of a step, nothing else."""
-        for W, z in zip(weights, inputs, strict=True):
-            np.matmul(z, W.T, out=rows)
-        for W in weights[1:]:
-            np.matmul(delta, W, out=rows)
-        for z, g in zip(inputs, gradients, strict=True):
-            np.matmul(delta.T, z, out=g)
+        for z, W, out in zip(inputs, weights, forward, strict=True):
+            np.matmul(z, W.T, out=out)
+        for delta, W, out in zip(deltas[1:], weights[1:], back[1:], strict=True):
+            np.matmul(delta, W, out=out)
+        for delta, z, out in zip(deltas, inputs, gradients, strict=True):
+            np.matmul(delta.T, z, out=out)
 
+    sizes = [2.0 * len(z) * W.size for z, W in zip(inputs, weights, strict=True)]
+    return products, 3 * sum(sizes) - sizes[0]
+
+
+def _case(name: str, network: DeepNetwork, n: int, repeats: int) -> Result:
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((n, network.dim)).astype(np.float32)
+    X /= np.linalg.norm(X, axis=1, keepdims=True)
+    y = rng.standard_normal(n)
+    state = DeepState(
+        network, network._examples(X, "X"), factors=[1.0] * len(network.parameters), x_test=None
+    )
+    products, flops = _products(network, X)
     others: list[tuple[str, Any]] = [("the products alone (NumPy)", products)]
-    with suppress(ImportError):
-        others.append(("torch, autograd and SGD", _torch_step(network, X, y)))
-    mine, rest = side_by_side(("lazygram, step", lambda: state.advance(state.u - y, 1e-4)), others, repeats)
-    flops = 2.0 * n * (2 * sum(W.size for W in weights) + sum(W.size for W in weights[1:]))
+    if isinstance(network, FullyConnectedNetwork):
+        with suppress(ImportError):
+            others.append(("torch, autograd and SGD", _torch_step(network, X, y)))
+    mine, rest = side_by_side(("lazygram, step", lambda: state.advance(state.u - y, 1e-6)), others, repeats)
     facts = {
         "GFLOP of the products": flops / 1e9,
         "GFLOP/s, products alone": flops / 1e9 / rest[0].median,
         "GFLOP/s, whole step": flops / 1e9 / mine.median,
         "share of the GEMM rate": rest[0].median / mine.median,
-        "torch": "measured" if len(rest) == 2 else "not installed",
     }
     return Result(
         "deep_step",
-        f"{activation}, n={n}, d={d}, m={m}, depth {depth}, float32",
+        f"{name}, n={n}, {network.parameter_count / 1e6:.1f} M weights, depth {network.depth}, float32",
         mine,
         rest,
         ">= 0.70 of the GEMM rate of its flops",
@@ -77,6 +96,16 @@ def _case(activation: str, n: int, d: int, m: int, depth: int, repeats: int) -> 
 
 
 def run(repeats: int, quick: bool) -> list[Result]:
+    small = {"seed": 1, "dtype": "float32"}
     if quick:
-        return [_case("softplus", 40, 16, 128, 3, repeats)]
-    return [_case(activation, 500, 256, 2048, 5, repeats) for activation in ("softplus", "relu")]
+        return [_case("fully connected, softplus", FullyConnectedNetwork(128, 16, 3, **small), 40, repeats)]
+    results = [
+        _case(f"fully connected, {name}", FullyConnectedNetwork(2048, 256, 5, name, **small), 500, repeats)
+        for name in _ACTIVATIONS
+    ]
+    others: list[tuple[str, DeepNetwork, int]] = [
+        ("ResNet, softplus", ResidualNetwork(2048, 256, 5, **small), 500),
+        ("deep ReLU (Zou)", DeepReLUNetwork(2048, 256, 5, **small), 500),
+        ("convolutional ResNet, softplus, 8 x 8 x 3", ConvResidualNetwork(256, 3, (8, 8), 4, **small), 64),
+    ]
+    return results + [_case(name, network, n, repeats) for name, network, n in others]

@@ -129,6 +129,30 @@ def peer(repeats: int, case: str, *arguments: object) -> list[Timing]:
     return [Timing("neural-tangents (own process)", json.loads(done.stdout.splitlines()[-1]))]
 
 
+class Peer:
+    """neural-tangents on one case in a process of its own, round by round, in turn with other sides."""
+
+    def __init__(self, case: str, *arguments: object) -> None:
+        script = Path(__file__).with_name("peer_neural_tangents.py")
+        command = [os.environ["LAZYGRAM_PEER_PYTHON"], str(script), case, "0", *map(str, arguments)]
+        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self.seconds()  # compiles
+
+    def seconds(self) -> float:
+        """Of one round, by its own clock."""
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.write("\n")
+        self._process.stdin.flush()
+        return float(self._process.stdout.readline())
+
+    def __enter__(self) -> Peer:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._process.communicate()
+
+
 def machine() -> dict[str, Any]:
     """What the figures were measured on."""
     name = platform.processor() or platform.machine()

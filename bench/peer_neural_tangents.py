@@ -1,7 +1,8 @@
 """Times neural-tangents on one case; run by the interpreter of an environment that has it (see harness.peer).
 
-Prints a JSON list of seconds. Usage: ``python peer_neural_tangents.py CASE REPEATS``, CASE one of gram N D M,
-kernels N D, dual NAME N, deep_gram N D M DEPTH, fc N D DEPTH DTYPE, cntk N SIDE DEPTH POOLED DTYPE.
+Prints a JSON list of seconds; with REPEATS 0 the seconds of one call for every line of its input. Usage:
+``python peer_neural_tangents.py CASE REPEATS``, CASE one of gram N D M,
+kernels N D, dual NAME N, deep_gram BLOCK D M DEPTH, fc N D DEPTH DTYPE, cntk N SIDE DEPTH POOLED DTYPE.
 """
 
 from __future__ import annotations
@@ -54,9 +55,9 @@ def dual(name: str, n: int):
     return lambda: jax.block_until_ready(tuple(kernel(X)))
 
 
-def deep_gram(n: int, d: int, m: int, depth: int):
-    """Empirical NTK of a fully connected softplus network, all layers, in blocks that fit into memory."""
-    X = unit_rows(n, d)
+def deep_gram(block: int, d: int, m: int, depth: int):
+    """Empirical NTK of a fully connected softplus network, all layers, between two blocks of examples."""
+    X = unit_rows(2 * block, d)
     generator = np.random.default_rng(1)
     shapes = [(m, d), *([(m, m)] * (depth - 1)), (m,)]
     weights = [jax.numpy.asarray(generator.standard_normal(s), jax.numpy.float32) for s in shapes]
@@ -66,10 +67,10 @@ def deep_gram(n: int, d: int, m: int, depth: int):
             x = (1.0854865 / m) ** 0.5 * jax.nn.softplus(x @ W.T)
         return (x @ parameters[-1])[:, None]
 
-    # Structured derivatives: the fastest of the three implementations on this case.
-    kernel = nt.empirical_ntk_fn(f, vmap_axes=0, implementation=nt.NtkImplementation.STRUCTURED_DERIVATIVES)
-    blocks = nt.batch(jax.jit(kernel), batch_size=min(50, n), device_count=0)
-    return lambda: jax.block_until_ready(blocks(X, None, weights))
+    # The fastest of the three implementations on this case, at blocks of 50 examples and more.
+    method = nt.NtkImplementation.NTK_VECTOR_PRODUCTS
+    kernel = jax.jit(nt.empirical_ntk_fn(f, vmap_axes=0, implementation=method))
+    return lambda: kernel(X[:block], X[block:], weights).block_until_ready()
 
 
 def fc(n: int, d: int, depth: int, dtype: str):
@@ -105,6 +106,12 @@ def main() -> None:
     else:
         make = {"gram": gram, "kernels": kernels, "deep_gram": deep_gram}[case]
         call = make(*(int(a) for a in arguments))
+    if repeats == 0:
+        for _ in sys.stdin:
+            began = time.perf_counter()
+            call()
+            print(time.perf_counter() - began, flush=True)
+        return
     call()  # compiles
     seconds = []
     for _ in range(repeats):

@@ -1,6 +1,6 @@
 """Train one network of every deep architecture of the texts and say which predictions of the theory held.
 
-Fully connected network, ResNet and convolutional ResNet against Theorems 3.1-3.3 of Du's thesis, a deep ReLU
+Fully connected network, ResNet and convolutional ResNet against Theorems 3.1-3.4 of Du's thesis, a deep ReLU
 network against Zou et al.'s Theorems 5.1 and 5.3. The figure shows how far networks of several widths stray
 from their linearisation, with their own Gram matrix and with that of infinite width, on training and test
 data.
@@ -52,7 +52,7 @@ def report(name: str, network: object, X: np.ndarray, y: np.ndarray, steps: int,
     )
     loss = run.history["loss"]
     print(f"\n{name}: {network!r}\n{steps} steps of {step_size:.3g}, loss {loss[0]:.3g} -> {loss[-1]:.3g}\n")
-    rows = run_report(network, X, y, run.summary, run.history, quantities=quantities)
+    rows = run_report(network, X, y, run.summary, run.history, trained=run.network, quantities=quantities)
     print(f"{'holds':5}  {'predicted':>10}  {'measured':>10}  prediction (source)")
     for row in rows:
         numbers = ["-" if x is None or np.isnan(x) else f"{x:.3g}" for x in (row.predicted, row.measured)]

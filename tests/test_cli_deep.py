@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +17,9 @@ pytest.importorskip("matplotlib")
 
 from click.testing import CliRunner, Result
 
+import lazygram
 from lazygram.analysis import FrozenDynamics
+from lazygram.architectures import FullyConnected
 from lazygram.cli.app import cli
 from lazygram.data import load_dataset
 from lazygram.networks import ConvResidualNetwork, DeepReLUNetwork, FullyConnectedNetwork, ResidualNetwork
@@ -139,15 +144,77 @@ def test_sgd() -> None:
     assert predicted["distance_initial"][0] == pytest.approx(0.0, abs=1e-12)
     # The linearised network saw the same batches: it stays beside the network.
     assert 0.0 < predicted["distance_initial"].max() < 0.3
-    assert (
-        json.loads(Path("r/summary.json").read_text())["theory"] == []
-    )  # the theorems are about full batches
+    # The theorems are about full batches: what is left is about the initial network.
+    rows = json.loads(Path("r/summary.json").read_text())["theory"]
+    assert {row["source"].split(",")[0] for row in rows} == {
+        "Prop 3.1", "Lemma 3.1", "Lemma 3.2", "Lemma 3.4", "Thm 3.1", "Thm 3.4",
+    }  # fmt: skip
+    assert not [row for row in rows if row["condition"].startswith("L")]
 
 
 def test_flow() -> None:
     ok("--arch", "resnet", *SMALL, "--method", "flow", "--step-size", "0.05", "--out", "f")
-    assert not Path("f/predicted.npz").exists()
+    # The linearised network in closed form: u(t) = y + exp(-K t) (u(0) - y).
+    predicted, data = arrays("f/predicted.npz"), load_dataset("synthetic", n=6, dim=9)
+    network = ResidualNetwork(16, 9, 3)
+    K, u0 = network.gram(data.X), network.predict(data.X)
+    frozen = FrozenDynamics(K, u0, data.y).flow(0.05 * predicted["step"])
+    np.testing.assert_allclose(predicted["predictions_initial"], frozen, rtol=1e-7, atol=1e-7)
     assert "L(t) <= exp(-lam t) L(0)" in Path("f/summary.json").read_text()
+
+
+def test_schedules_and_factors() -> None:
+    """Decreasing steps and per-layer step sizes, against the same call of `train`; a frozen layer stays."""
+    options = [
+        "--step-size",
+        "0.05",
+        "--decay",
+        "0.75",
+        "--decay-delay",
+        "2",
+        "--layer-step-sizes",
+        "1,0,0.5",
+    ]
+    ok("--arch", "fc", *SMALL, *options, "--n-test", "3", "--save-weights", "--out", "r")
+    data = load_dataset("synthetic", n=6, dim=9, n_test=3)
+    network = FullyConnectedNetwork(16, 9, 2)
+    sizes = [0.05 * (1 + k / 2) ** -0.75 for k in range(4)]
+    run = lazygram.train(network, data.X, data.y, 4, sizes, layer_step_sizes=[1.0, 0.0, 0.5])
+    history, weights, predicted = arrays("r/history.npz"), arrays("r/weights.npz"), arrays("r/predicted.npz")
+    np.testing.assert_allclose(history["predictions"], run.history["predictions"], rtol=1e-12)
+    np.testing.assert_array_equal(weights["W2"], network.parameters[1])
+    # The linearised network moves by the layers' Gram matrices times their factors.
+    G = network.layer_grams(data.X)
+    K, u = G[0] + 0.5 * G[2], network.predict(data.X)
+    for k, eta in enumerate(sizes):
+        np.testing.assert_allclose(predicted["predictions_initial"][k], u, rtol=1e-10)
+        u = u - eta * K @ (u - data.y)
+    summary = json.loads(Path("r/summary.json").read_text())
+    assert summary["run"]["schedule"] == "0.05 (1 + k/2)^-0.75"
+    auto = ok("--arch", "fc", *SMALL, "--decay", "0.6", "--out", "a").stdout
+    plain = lazygram.train(network, data.X, data.y, 0, "auto").summary["step_size"]
+    assert f"4 steps of {plain:.6g} (1 + k/1)^-0.6" in auto
+    assert "exp(-lam t/2)" in auto
+
+
+@pytest.mark.parametrize("arch", ["fc", "deep-relu"])
+def test_the_initial_distance_from_the_limit_is_written(arch: str) -> None:
+    options = ["--loss", "quadratic"] if arch == "deep-relu" else []
+    result = ok("--arch", arch, *SMALL, *options, "--depth", "2", "--n-test", "2", "--out", "r")
+    data = load_dataset("synthetic", n=6, dim=9, n_test=2)
+    if arch == "fc":
+        network, limit = FullyConnectedNetwork(16, 9, 2), FullyConnected(2, "softplus").layer_grams(data.X)
+    else:
+        network = DeepReLUNetwork(16, 9, 2)
+        limit = [8 * K for K in FullyConnected(2, "relu").layer_grams(data.X)[:2]]
+    written = json.loads(Path("r/summary.json").read_text())["initial_gram"]
+    assert list(written) == network.parameter_names
+    for name, G, K in zip(written, network.layer_grams(data.X), limit, strict=True):
+        assert written[name]["distance_to_limit"] == pytest.approx(np.linalg.norm(G - K, 2), rel=1e-6)
+        assert written[name]["limit_lambda_min"] == pytest.approx(np.linalg.eigvalsh(K)[0], rel=1e-6)
+    assert "distance of G^(h)(0) from its infinite-width limit: W1 " in result.stdout
+    predicted = arrays("r/predicted.npz")
+    assert predicted["test_predictions_infinite"].shape == (5, 2)
 
 
 def test_a_resumed_run_is_the_whole_run() -> None:
@@ -160,6 +227,51 @@ def test_a_resumed_run_is_the_whole_run() -> None:
     np.testing.assert_array_equal(
         arrays("rest/history.npz")["predictions"], arrays("whole/history.npz")["predictions"]
     )
+
+
+def test_a_killed_run_goes_on_where_it_was(tmp_path: Path) -> None:
+    """SIGKILL in the middle of SGD with a schedule: the checkpoint leads to the very same weights."""
+    np.savez("d.npz", X=np.eye(8) + 0.3, y=[1.0, -1.0] * 4)
+    common = [
+        "--arch",
+        "deep-relu",
+        "--data",
+        "d.npz",
+        "--task",
+        "classes",
+        "--width",
+        "16",
+        "--steps",
+        "3000",
+    ]
+    common += [
+        "--method",
+        "sgd",
+        "--batch-size",
+        "3",
+        "--step-size",
+        "0.01",
+        "--decay",
+        "0.6",
+        "--save-weights",
+    ]
+    common += ["--record-every", "500"]
+    command = [sys.executable, "-m", "lazygram.cli", "train", *common, "--out", "killed"]
+    process = subprocess.Popen(
+        [*command, "--checkpoint", "c.npz", "--checkpoint-every", "20"],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    while process.poll() is None and not Path("c.npz").exists():
+        time.sleep(0.01)
+    process.kill()
+    process.wait()
+    assert not list(Path("killed").glob("*"))
+    ok(*common, "--resume", "c.npz", "--out", "rest")
+    ok(*common, "--out", "whole")
+    rest, whole = arrays("rest/weights.npz"), arrays("whole/weights.npz")
+    for name in whole:
+        np.testing.assert_array_equal(rest[name], whole[name])
 
 
 def test_a_diverging_run_keeps_its_history() -> None:
@@ -186,6 +298,13 @@ def test_a_diverging_run_keeps_its_history() -> None:
         (["--arch", "fc", "--method", "sgd"], "--method sgd needs --batch-size"),
         (["--arch", "fc", "--batch-size", "2"], "--batch-size is for --method sgd"),
         (["--arch", "fc", "--method", "flow", "--dtype", "float32"], "integrated in double precision"),
+        (["--arch", "fc", "--layer-step-sizes", "1,2"], "--layer-step-sizes: 3 numbers are needed"),
+        (["--arch", "fc", "--layer-step-sizes", "0,0,0"], "not all 0, for W1, W2, a"),
+        (["--arch", "fc", "--layer-step-sizes", "1,x,1"], "'1,x,1' is not numbers with commas between"),
+        (["--arch", "fc", "--layer-step-sizes", "1,-1,1"], "factors must be finite and not negative"),
+        (["--arch", "fc", "--decay-delay", "5"], "--decay-delay needs --decay POWER"),
+        (["--arch", "fc", "--method", "flow", "--decay", "1"], "--decay is for gd and sgd"),
+        (["--arch", "two-layer", "--decay", "1"], "--decay is for deep networks"),
         (["--arch", "fc", "--activation", "swoosh"], "swoosh"),
         (["--arch", "fc", "--loss", "hinge", "--step-size", "auto"], "labels -1 and +1"),
         (["--arch", "fc", "--width", "300000"], "of memory, this machine has"),

@@ -279,9 +279,11 @@ void bind_tiles(py::module_& module) {
       });
   module.def("evaluation_memory",
              [](const Program& program, std::int64_t features, std::int64_t n, std::int64_t n2,
-                const std::vector<std::pair<std::string, int>>& outputs, int threads) {
+                const std::vector<std::pair<std::string, int>>& outputs, int threads,
+                bool single) {
                const EvaluationMemory memory =
-                   Evaluation::memory(program, features, n, n2, outputs_of(outputs), threads);
+                   Evaluation::memory(program, features, n, n2, outputs_of(outputs), threads,
+                                      single ? Precision::single : Precision::automatic);
                return std::pair{memory.examples, memory.scratch};
              });
 }

@@ -1,5 +1,5 @@
 // The tile engine against a plain interpreter of ReLU programs in extended precision, at every
-// level; sinks, products, threads, angles, interruption.
+// level, in float and double; sinks, products, threads, angles, interruption.
 #include <cmath>
 #include <cstring>
 #include <functional>
@@ -287,6 +287,30 @@ static Program convolutional(bool pooled, Padding padding) {
   return p;
 }
 
+// No means, several branches, strides: up to the average over all pixels nothing mixes pairs of
+// pixels at different distances.
+static Program chained(Padding padding, const ProgramActivation& last = relu()) {
+  Program p(ImageShape{4, 5});
+  p.patches(3, 3, 1, 1, padding);
+  p.affine(2.0 / 9, 0.1, 2.0 / 9, 0.1);
+  p.activation(relu(), 1);
+  p.affine(0.5, 0, 0.3, 0.2);
+  p.push();
+  p.normalise(0.1, false);
+  p.activation(relu(), 2);
+  p.patches(1, 3, 1, 1, Padding::same);
+  p.affine(1.0 / 3, 0, 1.0 / 3, 0);
+  p.add(0.5, 1);
+  p.patches(2, 2, 2, 2, Padding::circular);
+  p.affine(0.25, 0, 0.25, 0);
+  p.activation(last, 1.5);
+  p.pool(p.current_shape().height, p.current_shape().width, 1, 1, Padding::valid);
+  p.affine(1, 0.1, 1, 0);
+  p.activation(relu(), 1);
+  p.affine(1, 0, 1, 0);
+  return p;
+}
+
 TEST(vectors_agree_with_the_reference) {
   const Data x = gaussian(23, 7, 1), y = gaussian(9, 7, 2);
   check::at_every_level([&] {
@@ -311,11 +335,121 @@ TEST(images_agree_with_the_reference) {
   });
 }
 
+TEST(chains_agree_with_the_reference) {
+  const Data x = gaussian(11, 40, 3), y = gaussian(5, 40, 4);
+  check::at_every_level([&] {
+    for (const Padding padding : {Padding::same, Padding::valid, Padding::circular}) {
+      expect_reference(chained(padding), x, nullptr, Precision::automatic, 1e-14L);
+      expect_reference(chained(padding), x, &y, Precision::automatic, 1e-14L);
+    }
+  });
+}
+
+// Roundings of float: 6e-8 each, a few per layer, and for Theta those of an angle, see kNear.
+constexpr Long kSingle = 3e-6L;
+
+TEST(float_agrees_with_the_reference) {
+  const Data x = gaussian(21, 40, 3), y = gaussian(5, 40, 4);
+  const Data vectors = gaussian(23, 7, 1), others = gaussian(9, 7, 2);
+  check::at_every_level([&] {
+    for (const Padding padding : {Padding::same, Padding::valid, Padding::circular}) {
+      expect_reference(chained(padding), x, nullptr, Precision::single, kSingle);
+      expect_reference(chained(padding), x, &y, Precision::single, kSingle);
+      for (const bool pooled : {false, true})
+        expect_reference(convolutional(pooled, padding), x, &y, Precision::single, kSingle);
+    }
+    expect_reference(convolutional(false, Padding::same), x, nullptr, Precision::single, kSingle);
+    expect_reference(dense(5, 0.3), vectors, nullptr, Precision::single, kSingle);
+    expect_reference(dense(5, 0.3), vectors, &others, Precision::single, kSingle);
+    expect_reference(residual(), vectors, nullptr, Precision::single, kSingle);
+  });
+}
+
+// Scaled so that nothing but the angles between examples is the matter.
+static void expect_float_of(const Program& p, const Data& x) {
+  const std::vector<double> single = run(p, x, nullptr, {kNngp, kNtk}, 2, Precision::single);
+  const std::vector<double> exact = run(p, x, nullptr, {kNngp, kNtk});
+  const std::int64_t n = x.n;
+  for (int o = 0; o < 2; ++o) {
+    const double *const a = single.data() + o * n * n, *const b = exact.data() + o * n * n;
+    for (std::int64_t i = 0; i < n; ++i) {
+      for (std::int64_t j = 0; j < n; ++j) {
+        const double scale = std::sqrt(b[i * n + i] * b[j * n + j]);
+        CHECK(std::abs(a[i * n + j] - b[i * n + j]) <= kSingle * scale + 1e-30);
+        CHECK(a[i * n + j] == a[j * n + i]);
+      }
+      CHECK(a[i * n + i] == static_cast<float>(b[i * n + i]));
+    }
+  }
+}
+
+TEST(float_of_near_opposite_zero_and_scaled_examples) {
+  const ProgramActivation leaky{Dual::rectified(1, 1, -0.2, 0), Dual::rectified(0, 1, 0.2, 1)};
+  check::at_every_level([&] {
+    for (const int size : {40, 7}) {
+      Data x = gaussian(40, size, 19);
+      const auto copy = [&](std::int64_t to, double factor, double change) {
+        for (int k = 0; k < size; ++k)
+          x.values[to * size + k] =
+              static_cast<float>(factor * (x.values[k] + (k == 3 ? change : 0.0)));
+      };
+      copy(0, 1, 0);
+      copy(1, 1, 0);
+      copy(2, -1, 0);
+      copy(3, 3, 0);
+      copy(4, 0, 0);
+      for (int k = 0; k < 8; ++k) copy(5 + k, k % 2 ? 1 : -0.7, std::pow(0.1, k));
+      for (int k = 0; k < size / 2; ++k) x.values[13 * size + k] = 0;  // some pixels
+      for (std::int64_t i = 20; i < 30; ++i)
+        for (int k = 0; k < size; ++k) x.values[i * size + k] *= std::pow(10.0, i - 25.0);
+      if (size == 7) {
+        expect_float_of(dense(3, 0.05), x);
+        expect_float_of(residual(), x);
+        continue;
+      }
+      for (const Padding padding : {Padding::same, Padding::circular}) {
+        expect_float_of(chained(padding), x);
+        expect_float_of(chained(padding, leaky), x);
+        expect_float_of(convolutional(false, padding), x);
+        expect_float_of(convolutional(true, padding), x);
+      }
+    }
+  });
+}
+
+TEST(what_leaves_the_range_of_float_is_run_in_double) {
+  for (const double scale : {1e-20, 1e-14, 1e14, 1e17}) {
+    Data x = gaussian(12, 40, 20);
+    for (double& v : x.values) v *= scale;
+    Program p(ImageShape{4, 5});  // brings all sizes back
+    p.normalise(0, false);
+    p.patches(3, 3, 1, 1, Padding::same);
+    p.affine(2.0 / 9, 0.1, 2.0 / 9, 0.1);
+    p.activation(relu(), 1);
+    p.flatten(1.0 / 20);
+    const std::vector<double> single = run(p, x, nullptr, {kNngp, kNtk}, 2, Precision::single);
+    CHECK(single == run(p, x, nullptr, {kNngp, kNtk}));
+  }
+}
+
+TEST(pooling_of_one_pixel) {
+  // A window of 3 x 3 around one pixel: a ninth of its value, which is in K twice.
+  Program p(ImageShape{1, 1});
+  p.affine(1, 0, 1, 0);
+  p.pool(3, 3, 1, 1, Padding::same);
+  const Data x = gaussian(3, 4, 21);
+  const std::vector<double> out = run(p, x, nullptr, {kNngp});
+  double product = 0;
+  for (int k = 0; k < 4; ++k) product += x.values[k] * x.values[4 + k];
+  CHECK(std::abs(out[1] - product / 81) <= 1e-15 * std::abs(product));
+}
+
 TEST(symmetric_bit_for_bit_and_whatever_the_threads) {
   const Data x = gaussian(700, 5, 5), images = gaussian(70, 40, 6);
-  const auto expect = [](const Program& p, const Data& data, std::vector<Output> outputs) {
-    const std::vector<double> one = run(p, data, nullptr, outputs, 1);
-    const std::vector<double> three = run(p, data, nullptr, outputs, 3);
+  const auto expect = [](const Program& p, const Data& data, std::vector<Output> outputs,
+                         Precision precision = Precision::automatic) {
+    const std::vector<double> one = run(p, data, nullptr, outputs, 1, precision);
+    const std::vector<double> three = run(p, data, nullptr, outputs, 3, precision);
     CHECK(std::memcmp(one.data(), three.data(), one.size() * sizeof(double)) == 0);
     const std::int64_t n = data.n;
     for (std::size_t plane = 0; plane < one.size() / (n * n); ++plane)
@@ -327,6 +461,11 @@ TEST(symmetric_bit_for_bit_and_whatever_the_threads) {
   expect(dense(3, 0.1), x, {kGrams, kNtk});  // in general
   expect(convolutional(false, Padding::same), images, {kNtk, kGrams});
   expect(convolutional(true, Padding::same), images, {kNtk});
+  expect(chained(Padding::same), images, {kNtk, kGrams});
+  for (const bool pooled : {false, true})
+    expect(convolutional(pooled, Padding::same), images, {kNtk}, Precision::single);
+  expect(chained(Padding::same), images, {kNngp, kNtk}, Precision::single);
+  expect(dense(3, 0.1), x, {kGrams, kNtk}, Precision::single);
 }
 
 TEST(groups_add_up_to_the_kernel) {

@@ -281,5 +281,11 @@ class Evaluation:
     ) -> None: ...
 
 def evaluation_memory(
-    program: Program, features: int, n: int, n2: int, outputs: list[tuple[str, int]], threads: int
+    program: Program,
+    features: int,
+    n: int,
+    n2: int,
+    outputs: list[tuple[str, int]],
+    threads: int,
+    single: bool,
 ) -> tuple[int, int]: ...

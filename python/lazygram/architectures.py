@@ -14,16 +14,19 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
 from lazygram.activations import Activation, Function, get_activation, text_of
 from lazygram.arrays import Array, check_positive_float, check_positive_int
-from lazygram.kernels import Kernel, Program
+from lazygram.kernels import Kernel, Plan, Program
+from lazygram.program import Progress
 
 __all__ = ["ConvResNet", "FullyConnected", "ResNet"]
+
+Pixels: TypeAlias = Literal["diagonal", "pairs"]
 
 
 class _DeepNetwork(Kernel, ABC):
@@ -59,9 +62,12 @@ class _DeepNetwork(Kernel, ABC):
     def _before_read_out(self, program: Program) -> None:
         """From x^(H) to the vector that `a` multiplies."""
 
-    def _network(self, shape: tuple[int, ...], trained: int | None) -> Program:
+    def _compile(self, shape: tuple[int, ...], trained: int | None, pixel_pairs: bool) -> Program:
         """The whole network, with layer `trained` trained alone or, for None, all of them."""
-        program = self._start(shape).emit("S0")
+        program = self._start(shape)
+        if pixel_pairs:
+            program.pixel_pairs()
+        program.emit("S0")
         for h in range(1, self._depth + 1):
             self._hidden(program, h, trained in (None, h))
             program.emit(f"S{h}").emit_mean(f"b{h}")
@@ -76,10 +82,37 @@ class _DeepNetwork(Kernel, ABC):
         ValueError
             The shape is not one of this network's inputs.
         """
-        return self._network(shape, None)
+        return self._compile(shape, None, False)
+
+    def plan(
+        self,
+        shape: Sequence[int],
+        n2: int | None = None,
+        *,
+        pixels: Pixels = "diagonal",
+        **settings: Any,
+    ) -> Plan:
+        """Memory that an evaluation needs, before it starts.
+
+        Parameters
+        ----------
+        shape, n2, **settings
+            As in :meth:`lazygram.kernels.Kernel.plan`. Among `outputs` may be "grams" (of all layers) and,
+            with the number of a layer, "S0" .. "SH" (covariances), "A1" .. "AH" (those of pre-activations)
+            and "b1" .. "bH" (means).
+        pixels : {"diagonal", "pairs"}
+            As in :meth:`layer_covariances`.
+        """
+        return Kernel.plan(_Variant(self, pixels=pixels), shape, n2, **settings)
 
     def layer_covariances(
-        self, X: npt.ArrayLike, X2: npt.ArrayLike | None = None, *, threads: int | None = None
+        self,
+        X: npt.ArrayLike,
+        X2: npt.ArrayLike | None = None,
+        *,
+        pixels: Pixels = "diagonal",
+        threads: int | None = None,
+        progress: Progress | None = None,
     ) -> list[Array]:
         """Covariances S^(0), ..., S^(H): limits of <x_i^(h), x_j^(h)> (the texts' K^(h) for h < H).
 
@@ -87,17 +120,30 @@ class _DeepNetwork(Kernel, ABC):
         ----------
         X, X2 : array_like
             Examples; `X2` defaults to `X`.
+        pixels : {"diagonal", "pairs"}
+            Of images, p pixels each: covariances of pixel l of one example with pixel l of the other, or of
+            all pairs of pixels, the texts' p x p matrix, which takes p times the time and memory.
         threads : int, optional
             Threads; all by default. The result does not depend on it.
+        progress : callable, optional
+            Called now and then as ``progress(tiles_done, tiles)``.
 
         Returns
         -------
         list of ndarray
-            H + 1 arrays (n, n2); of a convolutional network (pixels, n, n2): pixel l of one example with
-            pixel l of the other.
+            H + 1 arrays (n, n2); of a convolutional network (p, n, n2) or (p, p, n, n2).
+
+        Raises
+        ------
+        TypeError, ValueError
+            Bad input; the message names the argument.
+        MemoryError
+            The arrays do not fit; ``plan(X.shape, outputs=("S0", ..., "SH"), pixels=pixels)`` says how large
+            they are.
         """
         names = [f"S{h}" for h in range(self._depth + 1)]
-        made = self._evaluate(X, X2, names, threads=threads)
+        variant = _Variant(self, pixels=pixels)
+        made = variant._evaluate(X, X2, names, threads=threads, progress=progress)
         return [made[name] for name in names]
 
     def b(self, X: npt.ArrayLike, *, threads: int | None = None) -> list[Array]:
@@ -120,36 +166,40 @@ class _DeepNetwork(Kernel, ABC):
         return [made[name] for name in names]
 
     def pair_covariances(
-        self, X: npt.ArrayLike, X2: npt.ArrayLike | None = None, *, threads: int | None = None
+        self,
+        X: npt.ArrayLike,
+        X2: npt.ArrayLike | None = None,
+        *,
+        pixels: Pixels = "diagonal",
+        threads: int | None = None,
+        progress: Progress | None = None,
     ) -> list[Array]:
         """Matrices A^(1), ..., A^(H): covariances of the pre-activations of a neuron for two examples.
 
         Parameters
         ----------
-        X, X2 : array_like
-            Examples; `X2` defaults to `X`.
-        threads : int, optional
-            Threads; all by default.
+        X, X2, pixels, threads, progress
+            As in :meth:`layer_covariances`.
 
         Returns
         -------
         list of ndarray
-            H arrays (n, n2, 2, 2), ``A_ij = [[S_ii, S_ij], [S_ji, S_jj]]`` with S = S^(h-1); in a
-            convolutional network S is summed over patches first: (pixels, n, n2, 2, 2).
+            H arrays (n, n2, 2, 2), ``A_ij = [[S_ii, S_ij], [S_ji, S_jj]]`` with S = S^(h-1). In a
+            convolutional network S is summed over patches first, ``P(S)_lk = sum_s S_{l+s, k+s}``:
+            (p, n, n2, 2, 2) at pixel l of both, or with ``pixels="pairs"`` the texts' 2p x 2p matrices,
+            (n, n2, 2p, 2p).
+
+        Raises
+        ------
+        TypeError, ValueError, MemoryError
+            As in :meth:`layer_covariances`; these arrays are four times as large.
         """
         names = [f"A{h}" for h in range(1, self._depth + 1)]
-        cross = self._evaluate(X, X2, names, threads=threads)
-        own = self._evaluate(X, None, names, threads=threads, diagonal=True)
-        own2 = own if X2 is None else self._evaluate(X2, None, names, threads=threads, diagonal=True)
-        result = []
-        for name in names:
-            K = cross[name]
-            A = np.empty((*K.shape, 2, 2), K.dtype)
-            A[..., 0, 1] = A[..., 1, 0] = K
-            A[..., 0, 0] = own[name][..., :, None]
-            A[..., 1, 1] = own2[name][..., None, :]
-            result.append(A)
-        return result
+        variant = _Variant(self, pixels=pixels)
+        cross = variant._evaluate(X, X2, names, copies=5, threads=threads, progress=progress)
+        own = variant._evaluate(X, None, names, diagonal=True, threads=threads)
+        own2 = own if X2 is None else variant._evaluate(X2, None, names, diagonal=True, threads=threads)
+        return [_pair_matrices(cross[name], own[name], own2[name]) for name in names]
 
     def layer_grams(
         self, X: npt.ArrayLike, X2: npt.ArrayLike | None = None, *, threads: int | None = None
@@ -190,7 +240,7 @@ class _DeepNetwork(Kernel, ABC):
         layer = check_positive_int(h, "h")
         if layer > self._depth + 1:
             raise ValueError(f"h: between 1 and {self._depth + 1}, got {layer}")
-        return _OneLayer(self, layer).ntk(X, X2, **settings)
+        return _Variant(self, trained=layer).ntk(X, X2, **settings)
 
     def last_hidden_gram(self, X: npt.ArrayLike, X2: npt.ArrayLike | None = None, **settings: Any) -> Array:
         """The texts' K^(H): the limit of G^(H)(0), whose smallest eigenvalue their theorems need.
@@ -220,14 +270,34 @@ class _DeepNetwork(Kernel, ABC):
         return f"{type(self).__name__}({', '.join(self._settings())})"
 
 
-class _OneLayer(Kernel):
-    """The network with one layer trained: its tangent kernel is that layer's Gram matrix."""
+def _pair_matrices(K: Array, left: Array, right: Array) -> Array:
+    """[[left, K], [K^T, right]] for every pair: K (..., n, n2), left (..., n), right (..., n2)."""
+    *pixels, n, n2 = K.shape
+    if len(pixels) < 2:
+        A = np.empty((*K.shape, 2, 2), K.dtype)
+        A[..., 0, 1] = A[..., 1, 0] = K
+        A[..., 0, 0], A[..., 1, 1] = left[..., :, None], right[..., None, :]
+        return A
+    p = pixels[0]
+    A = np.empty((n, n2, 2 * p, 2 * p), K.dtype)
+    A[..., :p, p:], A[..., p:, :p] = K.transpose(2, 3, 0, 1), K.transpose(2, 3, 1, 0)
+    A[..., :p, :p] = left.transpose(2, 0, 1)[:, None]
+    A[..., p:, p:] = right.transpose(2, 0, 1)
+    return A
 
-    def __init__(self, network: _DeepNetwork, layer: int) -> None:
-        self._whole, self._layer = network, layer
+
+class _Variant(Kernel):
+    """A network with one layer trained, whose tangent kernel is that layer's Gram matrix, or all pixels."""
+
+    def __init__(
+        self, network: _DeepNetwork, *, trained: int | None = None, pixels: Pixels = "diagonal"
+    ) -> None:
+        if pixels not in ("diagonal", "pairs"):
+            raise ValueError(f"pixels: 'diagonal' or 'pairs' is needed, got {pixels!r}")
+        self._network, self._trained, self._pixels = network, trained, pixels
 
     def program(self, shape: tuple[int, ...]) -> Program:
-        return self._whole._network(shape, self._layer)
+        return self._network._compile(shape, self._trained, self._pixels == "pairs")
 
 
 def _affine(program: Program, trained: bool) -> Program:
@@ -373,16 +443,18 @@ class ConvResNet(_Residual):
     image : tuple of int, optional
         Pixels (p,) or (height, width) of the inputs; those of `X` by default.
     patch : int or tuple of int
-        Odd sizes of the patch around a pixel; an int means the same along every axis.
+        Odd sizes of the patch around a pixel; an int means the same along every axis. It may be larger than
+        the image.
 
     Notes
     -----
     Inputs are (n, channels, p) or (n, channels, height, width). ``S^(0)_lk = sum over c of x_cl x'_ck``;
     ``P(S)_lk = sum_s S_{l+s, k+s}`` pairs equal offsets of two patches; S^(h), b^(h) are those of
     :class:`ResNet` for every pair of pixels, with covariances of P(S^(h-1)). Gram matrices need the diagonal
-    l = k alone, which is what is computed. The printed definition 3.3 differs: in truth the first layer is
-    summed over patches as well, the skip adds S^(h-1) and not P(S^(h-1)), and K^(H) has the factor
-    (c_res / H)^2.
+    l = k alone, which is all that is computed unless ``pixels="pairs"`` is asked for.
+
+    The printed definition 3.3 differs: in truth the first layer is summed over patches as well, the skip adds
+    S^(h-1) and not P(S^(h-1)), and K^(H) has the factor (c_res / H)^2.
 
     References
     ----------
@@ -399,8 +471,8 @@ class ConvResNet(_Residual):
     ) -> None:
         super().__init__(depth, activation, c_res)
         self._image = None if image is None else _check_sizes(image, "image")
-        self._patch = _check_sizes((patch,) if isinstance(patch, int) else patch, "patch")
-        self._one_size = isinstance(patch, int)
+        self._one_size = isinstance(patch, (int, np.integer))
+        self._patch = _check_sizes([patch] if self._one_size else patch, "patch")
         if any(size % 2 == 0 for size in self._patch):
             raise ValueError(f"patch: odd sizes are needed, got {patch!r}")
         if self._image is not None:
@@ -446,7 +518,7 @@ class ConvResNet(_Residual):
         return [*settings, f"patch={self._patch[0] if self._one_size else self._patch}"]
 
 
-def _check_sizes(sizes: Sequence[int], name: str) -> tuple[int, ...]:
+def _check_sizes(sizes: Any, name: str) -> tuple[int, ...]:
     if not isinstance(sizes, (list, tuple)) or not 1 <= len(sizes) <= 2:
         raise ValueError(f"{name}: one or two numbers are needed, got {sizes!r}")
     return tuple(check_positive_int(size, name) for size in sizes)

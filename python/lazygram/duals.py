@@ -22,15 +22,16 @@ from lazygram import _core
 from lazygram.activations import Activation, Function, get_activation
 from lazygram.arrays import Array, Float64, as_real_array
 from lazygram.expectations.hermite import Coefficients
-from lazygram.expectations.interpolation import interpolated, many_coefficients, many_means
+from lazygram.expectations.interpolation import Interpolation, interpolated, many_coefficients, many_means
 from lazygram.expectations.tables import DualTable, make_table
 from lazygram.parallel import check_threads
 
 __all__ = ["AccuracyWarning", "dual", "entry_dual", "means"]
 
 _MAX_TABLES = 16  # pairs of variances that get a table each
-_MAX_SERIES_SCALE = 6.0  # above, the series needs more than expectations.hermite.MAX_TERMS terms
+_MAX_SERIES_SCALE = 16.0  # above, steep activations need more than expectations.hermite.LONG_TERMS terms
 _SLICE = 16384  # distinct variances whose coefficients are held at once
+_FEW = 256  # pairs of variances that are integrated sooner than tables would be made
 _WARN = 1e-10
 _KEPT = 512  # standard deviations: 8 MiB of coefficients at most
 
@@ -195,7 +196,11 @@ def entry_dual(
         if primitive or (first.converged and second.converged):
             values1, values2 = _same_terms(first, second)
             return values1, first.length, values2, second.length, index1, index2
-    return lambda K, p, q: dual(activation, K, p, q, derivative, threads=1, return_error=True)[0]
+    if any(kink != 0.0 for kink in activation.kinks) or scales1.size * scales2.size <= _FEW:
+        return lambda K, p, q: dual(activation, K, p, q, derivative, threads=1, return_error=True)[0]
+    phi, smoothed, _ = _source(activation, derivative)
+    scales, _ = _distinct(np.concatenate([var1, var2]), float64, tolerance)
+    return Interpolation(phi, activation.kinks, smoothed, (activation, derivative), scales)
 
 
 def _closed(problem: _Problem) -> None:

@@ -9,9 +9,10 @@ A subclass says how it compiles (:meth:`Kernel.program`); everything else is her
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -21,9 +22,9 @@ from scipy.sparse.linalg import LinearOperator
 from lazygram import _core
 from lazygram.arrays import Array, as_real_array, check_positive_int
 from lazygram.parallel import check_threads
-from lazygram.program import Program, Progress, Run
+from lazygram.program import Program, Progress, Run, check_callback
 
-__all__ = ["Kernel", "KernelOperator", "KernelPair", "Plan", "Program"]
+__all__ = ["Kernel", "KernelOperator", "KernelPair", "Plan", "Program", "TopK", "check_shape"]
 
 Kind = Literal["nngp", "ntk"]
 _EDGE = 2048  # of the blocks that callbacks and reductions see
@@ -152,8 +153,9 @@ class Kernel:
     -------------------------------
     X, X2 : array_like, shapes (n, d), (n, channels, w) or (n, channels, h, w)
         Examples of any norm, float32 or float64 (others become float64); `X2` defaults to `X`. The result has
-        the dtype of X; everything is computed in float64 but for float32 kernels of angles (see
-        :meth:`ntk`).
+        the dtype of X. float32: pairs are computed in float32, to 3e-6 of ``sqrt(K_ii K_jj)``, and in
+        float64 where inputs nearly coincide; what depends on one example, the diagonal with it, is computed
+        in float64 and rounded once.
     threads : int, optional
         Threads; all by default. The result does not depend on it.
     progress : callable, optional
@@ -228,7 +230,11 @@ class Kernel:
         progress: Progress | None = None,
     ) -> KernelPair:
         """Both kernels in one pass; arguments as for :meth:`nngp`, `out` a pair of arrays."""
-        given = None if out is None else dict(zip(("nngp", "ntk"), out, strict=True))
+        given = None
+        if out is not None:
+            if not isinstance(out, (tuple, list)) or len(out) != 2:
+                raise TypeError("out: a pair of arrays, for nngp and for ntk, is needed")
+            given = dict(zip(("nngp", "ntk"), out, strict=True))
         outputs = self._evaluate(
             X, X2, ("nngp", "ntk"), diagonal=diagonal, out=given, threads=threads, progress=progress
         )
@@ -272,6 +278,9 @@ class Kernel:
             Rows and columns of a block.
         """
         step = check_positive_int(edge, "edge")
+        if check_callback(callback, "callback") is None:
+            raise TypeError("callback: a function is needed, got None")
+        check_callback(progress, "progress")
         run = self._run(X, X2, (_check_kind(kind),), threads, None)
         pairs = [
             (rows, cols)
@@ -312,6 +321,7 @@ class Kernel:
     ) -> TopK:
         """The k largest entries of every row, without storing K. Without X2 the diagonal counts too."""
         count = check_positive_int(k, "k")
+        check_callback(progress, "progress")
         run = self._run(X, X2, (_check_kind(kind),), threads, None)
         n, n2 = run.shape
         if count > n2:
@@ -363,10 +373,21 @@ class Kernel:
             False for operators, callbacks and reductions, which keep no matrix.
         threads : int, optional
             Threads.
+
+        Raises
+        ------
+        TypeError, ValueError
+            Bad arguments, outputs that the program does not have, or a shape that it does not fit.
         """
-        n, *rest = (check_positive_int(side, "shape") for side in shape)
-        program = self.program(tuple(rest))
-        return _plan(program, (n, *rest), n2, tuple(outputs), np.dtype(dtype), stored, threads)
+        sides = check_shape(shape, "(n, d), (n, channels, w) or (n, channels, h, w)", 2)
+        program = self.program(sides[1:])
+        program.check_outputs(outputs)
+        others = None if n2 is None else check_positive_int(n2, "n2")
+        try:
+            kept = np.dtype(dtype)
+        except TypeError:
+            raise TypeError(f"dtype: not a dtype, got {dtype!r}") from None
+        return _plan(program, sides, others, tuple(outputs), kept, stored, threads)
 
     # --- for subclasses -------------------------------------------------------------------------
 
@@ -376,21 +397,24 @@ class Kernel:
         X2: npt.ArrayLike | None,
         outputs: Sequence[str],
         *,
-        program: Program | None = None,
+        copies: int = 1,
         diagonal: bool = False,
         out: Mapping[str, Array] | None = None,
         threads: int | None = None,
         progress: Progress | None = None,
     ) -> dict[str, Array]:
-        """Named outputs (see :meth:`Program.evaluate`) of this architecture, or of another program."""
-        chosen, x = self._compiled(X, program)
+        """Named outputs (see :meth:`Program.evaluate`), of which the caller will hold so many copies."""
+        program, x = self._compiled(X)
         if not diagonal:
             n2 = None if X2 is None else len(as_real_array(X2, "X2"))
             stored = tuple(name for name in outputs if out is None or name not in out)
-            _require_memory(_plan(chosen, x.shape, n2, tuple(outputs), x.dtype, stored, threads))
-        return chosen.evaluate(x, X2, outputs, diagonal=diagonal, out=out, threads=threads, progress=progress)
+            plan = _plan(program, x.shape, n2, tuple(outputs), x.dtype, stored, threads)
+            _require_memory(replace(plan, output=copies * plan.output))
+        return program.evaluate(
+            x, X2, outputs, diagonal=diagonal, out=out, threads=threads, progress=progress
+        )
 
-    def _compiled(self, X: npt.ArrayLike, program: Program | None = None) -> tuple[Program, Array]:
+    def _compiled(self, X: npt.ArrayLike) -> tuple[Program, Array]:
         x = as_real_array(X, "X")
         if x.ndim not in (2, 3, 4):
             raise ValueError(
@@ -398,7 +422,7 @@ class Kernel:
             )
         if x.size == 0:
             raise ValueError(f"X: is empty, shape {x.shape}")
-        return (self.program(x.shape[1:]) if program is None else program), x
+        return self.program(x.shape[1:]), x
 
     def _run(
         self,
@@ -430,6 +454,13 @@ class Kernel:
         return outputs[kind]
 
 
+def check_shape(shape: Sequence[int], wanted: str, axes: int) -> tuple[int, ...]:
+    """`axes` to axes + 2 positive numbers."""
+    if not isinstance(shape, (tuple, list)) or not axes <= len(shape) <= axes + 2:
+        raise ValueError(f"shape: {wanted} is needed, got {shape!r}")
+    return tuple(check_positive_int(side, "shape") for side in shape)
+
+
 def _check_kind(kind: str) -> str:
     if kind not in ("nngp", "ntk"):
         raise ValueError(f"kind: 'ntk' or 'nngp' is needed, got {kind!r}")
@@ -449,12 +480,18 @@ def _plan(
     features = int(np.prod(shape[1:]))
     kept = dtype if dtype in (np.float32, np.float64) else np.dtype(np.float64)
     examples, scratch = _core.evaluation_memory(
-        program.core, features, n, others, program.core_outputs(outputs), check_threads(threads)
+        program.core,
+        features,
+        n,
+        others,
+        program.core_outputs(outputs),
+        check_threads(threads),
+        dtype == np.float32,
     )
     inputs = 8 * features * (n + others) if dtype != np.float64 else 0
     names = outputs if stored is True else (() if stored is False else stored)
-    entries = sum(int(np.prod(program.leading_shape(name))) for name in names if name in program.matrices)
-    output = entries * n * (others or n) * kept.itemsize
+    entries = sum(math.prod(program.output_shape(name, (n, others or n))) for name in names)
+    output = entries * kept.itemsize
     duals = program.dual_bytes * (n + others)
     return Plan(inputs, int(examples), duals, int(scratch), output, _available_memory())
 
@@ -462,6 +499,6 @@ def _plan(
 def _require_memory(plan: Plan) -> None:
     if not plan.fits:
         raise MemoryError(
-            f"this kernel needs {plan.total / 2**30:.2f} GiB ({plan}); pass out= a memmap, or use "
-            "operator(), blocks(), row_sums() or top_k(), which do not store the matrix"
+            f"this kernel needs {plan.total / 2**30:.2f} GiB ({plan}); take fewer examples at once, pass "
+            "out= a memmap, or use operator(), blocks(), row_sums() or top_k(), which do not store the matrix"
         )

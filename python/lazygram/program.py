@@ -1,7 +1,7 @@
 """Kernel programs: short lists of operations on covariances, run by the compiled core tile by tile.
 
     layers  --compile-->  Program  --core-->  NNGP kernel, NTK, every layer's Gram matrix
-            (lazygram.layers)      tiles of pairs of examples, float64, one triangle if symmetric
+            (lazygram.layers)      tiles of pairs of examples, one triangle if symmetric
 
 A program acts on one current value and a stack of values. A value of a pair of examples (i, j) is the
 covariance K of the features (one number per plane: 1 for vectors, the pixels of an image as long as nothing
@@ -24,12 +24,13 @@ from lazygram.arrays import Array, Float64, as_examples, as_matrix, check_positi
 from lazygram.duals import entry_dual, means
 from lazygram.parallel import check_threads, single_threaded_blas
 
-__all__ = ["Program", "Run"]
+__all__ = ["Program", "Progress", "Run", "check_callback"]
 
 Progress = Callable[[int, int], None]
 _TERMS = 256  # of a Hermite series at standard deviations of about 1; about 60 s^2 at others
 
 _Self = TypeVar("_Self", bound="Program")
+_Callback = TypeVar("_Callback", bound="Callable[..., Any] | None")
 
 
 def _sides(value: int | Sequence[int], name: str, axes: int) -> tuple[int, int]:
@@ -39,6 +40,13 @@ def _sides(value: int | Sequence[int], name: str, axes: int) -> tuple[int, int]:
         raise ValueError(f"{name}: one number or {axes} numbers are needed, got {value!r}")
     numbers = [check_positive_int(side, name) for side in sides]
     return (1, numbers[0]) if axes == 1 else (numbers[0], numbers[1])
+
+
+def check_callback(function: _Callback, name: str) -> _Callback:
+    """The function, which may be None."""
+    if function is not None and not callable(function):
+        raise TypeError(f"{name}: a function is needed, got {type(function).__name__}")
+    return function
 
 
 class _Service:
@@ -87,6 +95,7 @@ class Program:
         self._pixels: list[int] = []  # of the value that each activation acts on
         self._emits: dict[str, int] = {}
         self._means: dict[str, int] = {}
+        self._mean_pixels: dict[str, int] = {}
 
     # --- operations -----------------------------------------------------------------------------
 
@@ -196,6 +205,15 @@ class Program:
         self.core.pool(*window, *stride_, padding)
         return self
 
+    def pixel_pairs(self: _Self) -> _Self:
+        """Carry K_lk of all pairs of pixels from the start, as programs that pool do anyway.
+
+        What is emitted then has shape (pixels, pixels, n, n2); it costs as many times more as there are
+        pixels, in time and in memory.
+        """
+        # A pool over single pixels changes nothing but what is carried.
+        return self if self.image is None else self.pool(1)
+
     def flatten(self: _Self, weight: float | None = None) -> _Self:
         """K <- weight sum_l K_ll, Theta likewise; the weight defaults to 1 / pixels."""
         height, width = self.core.shape
@@ -212,6 +230,7 @@ class Program:
         """Record b of this place under a name."""
         self._new_name(name)
         self._means[name] = self.core.emit_mean()
+        self._mean_pixels[name] = self.pixels
         return self
 
     def _window(self, value: int | Sequence[int], name: str) -> tuple[int, int]:
@@ -254,13 +273,24 @@ class Program:
             )
         )
 
-    @property
-    def matrices(self) -> tuple[str, ...]:
-        """Outputs that have one value per pair of examples."""
-        return ("nngp", "ntk", "grams", *self._emits)
+    def check_outputs(self, names: Sequence[str]) -> None:
+        """Raise ValueError unless all are outputs of this program, TypeError for a single text."""
+        if isinstance(names, str):
+            raise TypeError(f"outputs: a sequence of names is needed, got {names!r}")
+        for name in names:
+            if name not in ("nngp", "ntk", "grams", *self.names):
+                known = ", ".join(("nngp", "ntk", "grams", *self.names))
+                raise ValueError(f"outputs: the program has no {name!r}; it has {known}")
+
+    def output_shape(self, name: str, pairs: Sequence[int]) -> tuple[int, ...]:
+        """Shape of an output for (n, n2) pairs of examples, or for the n pairs (i, i)."""
+        if name in self._means:
+            pixels = self._mean_pixels[name]
+            return (pairs[0],) if pixels == 1 else (pairs[0], pixels)
+        return (*self.leading_shape(name), *pairs)
 
     def leading_shape(self, name: str) -> tuple[int, ...]:
-        """Axes of an output before the two of the examples."""
+        """Axes of an output of pairs before those of the examples."""
         if name in ("nngp", "ntk"):
             return ()
         if name == "grams":
@@ -280,6 +310,11 @@ class Program:
 
     # --- running --------------------------------------------------------------------------------
 
+    def examples(self, X: npt.ArrayLike, X2: npt.ArrayLike | None) -> tuple[Array, Array | None]:
+        """Both sets of examples, checked; X2 in the dtype of X."""
+        x = as_examples(X, "X", image=self.image)
+        return x, None if X2 is None else as_examples(X2, "X2", image=self.image, like=x)
+
     def prepare(
         self,
         X: npt.ArrayLike,
@@ -292,8 +327,8 @@ class Program:
     ) -> Run:
         """Everything that depends on single examples; the result computes blocks of pairs on demand.
 
-        ``general``: run every operation on every pair, also where the result depends on the angle alone and
-        a table would do.
+        ``general``: run every operation on every pair in float64, also where the result depends on the angle
+        alone and a table would do.
         """
         return Run(self, X, X2, tuple(outputs), threads, progress, general)
 
@@ -322,7 +357,8 @@ class Program:
         diagonal : bool
             Only pairs (i, i) of X: the last two axes become one. O(n).
         out : mapping of str to ndarray, optional
-            Where to put outputs: float32 or float64, of any strides.
+            Where to put outputs: float32 or float64, of any strides, not sharing memory with the examples.
+            An interrupted evaluation leaves some of their tiles written and the others as they were.
         threads : int, optional
             Threads; all by default. The result does not depend on it.
         progress : callable, optional
@@ -333,8 +369,8 @@ class Program:
         Returns
         -------
         dict of str to ndarray
-            In the dtype of X (float32 or float64; everything is computed in float64). Symmetric bit for bit
-            when X2 is not given.
+            In the dtype of X (float32 or float64), in which pairs are computed too; see
+            :class:`~lazygram.kernels.Kernel`. Symmetric bit for bit when X2 is not given.
 
         Raises
         ------
@@ -343,34 +379,32 @@ class Program:
         """
         if diagonal and X2 is not None:
             raise ValueError("diagonal: needs X alone, without X2")
-        run = self.prepare(X, X2, outputs, threads=threads, progress=progress, general=general)
+        self.check_outputs(outputs)
         given = {} if out is None else dict(out)
         unknown = set(given) - set(outputs)
         if unknown:
             raise ValueError(f"out: {sorted(unknown)} are not among the outputs")
-        if diagonal:
-            results = {name: run.diagonal(name) for name in run.matrices}
-        else:
-            results = {}
-            for name in run.matrices:
-                shape = (*self.leading_shape(name), *run.shape)
-                array = given.get(name)
-                results[name] = (
-                    np.empty(shape, run.dtype) if array is None else _check_out(array, name, shape)
-                )
-            run.block(slice(0, run.shape[0]), slice(0, run.shape[1]), results)
-        for name in run.vectors:
-            results[name] = run.mean(name)
+        x, x2 = self.examples(X, X2)
+        pairs = (len(x),) if diagonal else (len(x), len(x if x2 is None else x2))
         for name, array in given.items():
-            if diagonal or name in run.vectors:
-                if array.shape != results[name].shape:
-                    raise ValueError(f"out: {name} needs shape {results[name].shape}, got {array.shape}")
-                array[...] = results[name]
-                results[name] = array
+            _check_out(array, name, self.output_shape(name, pairs))
+            if np.shares_memory(array, x) or (x2 is not None and np.shares_memory(array, x2)):
+                raise ValueError(f"out: {name} shares memory with the examples, which are read until the end")
+        run = self.prepare(x, x2, outputs, threads=threads, progress=progress, general=general)
+        results = {}
+        for name in outputs:
+            array = given[name] if name in given else np.empty(self.output_shape(name, pairs), run.dtype)
+            if name in run.vectors:
+                array[...] = run.mean(name)
+            elif diagonal:
+                array[...] = run.diagonal(name)
+            results[name] = array
+        if not diagonal and run.matrices:
+            run.block(slice(0, run.shape[0]), slice(0, run.shape[1]), results)
         return results
 
 
-def _check_out(array: Any, name: str, shape: tuple[int, ...]) -> Array:
+def _check_out(array: Any, name: str, shape: tuple[int, ...]) -> None:
     if not isinstance(array, np.ndarray):
         raise TypeError(f"out: {name} must be a NumPy array, got {type(array).__name__}")
     if array.shape != shape:
@@ -379,11 +413,24 @@ def _check_out(array: Any, name: str, shape: tuple[int, ...]) -> Array:
         raise TypeError(f"out: {name} must be float32 or float64, got {array.dtype}")
     if not array.flags.writeable:
         raise ValueError(f"out: {name} is read-only")
-    return array
 
 
 class Run:
-    """A program with its examples: blocks of the kernel on demand (made by :meth:`Program.prepare`)."""
+    """A program with its examples: blocks of the kernel on demand (made by :meth:`Program.prepare`).
+
+    Attributes
+    ----------
+    program : Program
+        What is run.
+    matrices, vectors : tuple of str
+        Outputs with one value per pair of examples, and those with one per example.
+    shape : tuple of int
+        (n, n2).
+    dtype : dtype
+        That of X, float32 or float64.
+    symmetric : bool
+        Whether X2 was left away.
+    """
 
     def __init__(
         self,
@@ -396,17 +443,14 @@ class Run:
         general: bool = False,
     ) -> None:
         program.core.require_complete()
-        self._threads, self._progress = check_threads(threads), progress
+        program.check_outputs(outputs)
         self.program = program
-        self._given, self._general = (X, X2), general
-        for name in outputs:
-            if name not in ("nngp", "ntk", "grams", *program.names):
-                raise ValueError(f"outputs: the program has no {name!r}")
+        self._threads, self._progress = check_threads(threads), check_callback(progress, "progress")
+        self._again = (X, X2, threads, general)  # for transposed()
         self.matrices = tuple(name for name in outputs if name not in program._means)
         self.vectors = tuple(name for name in outputs if name in program._means)
-        x = as_examples(X, "X", image=program.image)
+        x, x2 = program.examples(X, X2)
         self.dtype = x.dtype
-        x2 = None if X2 is None else as_examples(X2, "X2", image=program.image, like=x)
         self.shape = (x.shape[0], x.shape[0] if x2 is None else x2.shape[0])
         self.symmetric = x2 is None
 
@@ -425,6 +469,10 @@ class Run:
             None,
             "general" if general else ("single" if x.dtype == np.float32 else "double"),
         )
+        # Entries are at most the root of the product of two of these.
+        for name in self.matrices:
+            if not self._core.diagonal(self.matrices.index(name)).max() <= np.finfo(self.dtype).max:
+                raise ValueError(f"X: {name} overflows {self.dtype}; scale X down or reduce w_std and depth")
 
     def diagonal(self, name: str) -> Array:
         """Values of pairs (i, i) of X."""
@@ -440,17 +488,11 @@ class Run:
 
     def transposed(self) -> Run:
         """The same outputs with the two sets of examples exchanged."""
-        X, X2 = self._given
+        X, X2, threads, general = self._again
+        if X2 is not None:
+            X, X2 = X2, X
         outputs = (*self.matrices, *self.vectors)
-        return Run(
-            self.program,
-            X if X2 is None else X2,
-            None if X2 is None else X,
-            outputs,
-            None,
-            None,
-            self._general,
-        )
+        return Run(self.program, X, X2, outputs, threads, self._progress, general)
 
     def product(self, V: Array) -> Array:
         """K V for the only matrix among the outputs, V of shape (n2, k); K is not stored."""

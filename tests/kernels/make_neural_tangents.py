@@ -27,8 +27,8 @@ ACTIVATIONS = {
     "sin": stax.Sin,
     "cos": stax.Cos,
     "exp": stax.Exp,
-    "gaussian": stax.Gaussian,
-    "sign": stax.Sign,
+    "gaussian": lambda: stax.Gaussian(1.0, -0.5),
+    "monomial": lambda: stax.Monomial(2),
     "identity": stax.Identity,
 }
 
@@ -72,7 +72,8 @@ def dense(w_std=1.0, b_std=None, width=None):
 
 
 def conv(window, stride=1, padding="SAME", w_std=1.0, b_std=None, width=None):
-    return ("conv", window, [stride] * len(window), padding, w_std, b_std, width)
+    strides = stride if isinstance(stride, list) else [stride] * len(window)
+    return ("conv", window, strides, padding, w_std, b_std, width)
 
 
 def act(name):
@@ -95,6 +96,8 @@ CASES = {
     "dense-cos": ([5, 4], [dense(1.4), act("cos"), dense()], "ntk"),
     "dense-exp": ([5, 4], [dense(0.7), act("exp"), dense()], "ntk"),
     "dense-identity": ([5, 4], [dense(0.7), act("identity"), dense(1.2, 0.3)], "ntk"),
+    "dense-gaussian": ([5, 4], [dense(1.4), act("gaussian"), dense(1.2, 0.1)], "ntk"),
+    "dense-monomial": ([5, 4], [dense(0.9), act("monomial"), dense(1.2, 0.1)], "ntk"),
     "dense-layernorm": ([5, 4], [dense(1.4, 0.3), ("layernorm", "channels", 1e-3), RELU, dense()], "ntk"),
     "dense-dropout": ([5, 4], [dense(1.4), RELU, ("dropout", 0.3), dense(1.2, 0.1), RELU, dense()], "ntk"),
     "dense-residual": ([5, 4], [dense(), BLOCK, BLOCK, RELU, dense()], "ntk"),
@@ -122,6 +125,112 @@ CASES = {
     "dense-standard": (
         [5, 4],
         [dense(1.4, 0.3, 30), RELU, dense(1.2, None, 50), act("erf"), dense(0.9, 0.0, 1)],
+        "standard",
+    ),
+    "dense-standard-branches": (
+        [5, 4],
+        [
+            dense(1.2, 0.1, 30),
+            RELU,
+            ("sum", [[dense(0.7, 0.2, 20), RELU, dense(0.9, None, 20)], [dense(0.5, 0.0, 20)]]),
+            ("product", [[RELU, dense(0.5, 0.1, 10)], [act("erf"), dense(0.9, 0.2, 10)]]),
+            dense(1.1, 0.0, 15),
+            ("dropout", 0.2),
+            dense(0.8, 0.1, 1),
+        ],
+        "standard",
+    ),
+    "dense-standard-concat": (
+        [5, 4],
+        [
+            dense(1.2, 0.1, 30),
+            ("concat", [[RELU, dense(0.5, None, 10)], [act("erf"), dense(0.9, 0.2, 40)]]),
+            dense(1.1, 0.0, 15),
+            ("layernorm", "channels", 1e-3),
+            RELU,
+            dense(0.8, 0.1, 1),
+        ],
+        "standard",
+    ),
+    "conv1d-strides": (
+        [3, 2, 8],
+        [
+            conv([3], 2, "CIRCULAR", 1.4),
+            RELU,
+            conv([2], 3, "SAME", 1.2, 0.1),
+            act("erf"),
+            ("gap",),
+            dense(),
+        ],
+        "ntk",
+    ),
+    "conv1d-pools": (
+        [3, 2, 8],
+        [
+            conv([3], w_std=1.4),
+            RELU,
+            ("avgpool", [3], [2], "SAME"),
+            conv([2], w_std=1.2),
+            RELU,
+            ("avgpool", [2], [1], "CIRCULAR"),
+            dense(1.1),
+            RELU,
+            ("avgpool", [2], [1], "VALID"),
+            *FLAT,
+        ],
+        "ntk",
+    ),
+    "conv1d-layernorm": (
+        [3, 2, 6],
+        [conv([3], b_std=0.3), ("layernorm", "channels", 1e-3), RELU, conv([2]), RELU, *FLAT],
+        "ntk",
+    ),
+    "conv2d-unequal-strides": (
+        [2, 2, 5, 4],
+        [conv([3, 2], [1, 2], "VALID", 1.4, 0.1), RELU, conv([2, 2], [2, 1], "CIRCULAR"), RELU, *FLAT],
+        "ntk",
+    ),
+    "conv2d-concat": (
+        [2, 2, 3, 4],
+        [
+            conv([3, 3], 1, "SAME", 1.3, None, 10),
+            (
+                "concat",
+                [
+                    [RELU, conv([3, 3], 1, "SAME", 0.8, None, 10)],
+                    [act("erf"), conv([1, 1], 1, "SAME", 1.1, 0.1, 30)],
+                ],
+            ),
+            conv([2, 2], 1, "VALID"),
+            RELU,
+            ("gap",),
+            dense(),
+        ],
+        "ntk",
+    ),
+    "conv2d-product": (
+        [2, 2, 3, 4],
+        [
+            conv([3, 3], w_std=1.3),
+            ("product", [[RELU, conv([3, 3])], [act("erf"), conv([3, 3], b_std=0.2)]]),
+            conv([2, 2]),
+            RELU,
+            *FLAT,
+        ],
+        "ntk",
+    ),
+    "conv2d-standard-valid-dropout": (
+        [2, 2, 4, 4],
+        [
+            conv([3, 3], 1, "VALID", 1.4, 0.3, 6),
+            ("layernorm", "channels", 1e-3),
+            RELU,
+            ("dropout", 0.3),
+            conv([2, 2], 1, "CIRCULAR", 1.2, 0.0, 5),
+            RELU,
+            ("gap",),
+            dense(0.9, 0.2, 1),
+        ],
         "standard",
     ),
     "conv1d-flatten": ([3, 2, 7], [conv([3], w_std=1.4, b_std=0.2), RELU, conv([3]), RELU, *FLAT], "ntk"),

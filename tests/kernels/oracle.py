@@ -181,6 +181,21 @@ ACTIVATIONS = {
         gelu_derivative_dual,
         lambda v: v / np.sqrt(2 * np.pi * (1 + v)),
     ),
+    "gaussian": Activation(
+        lambda x: np.exp(-x * x / 2),
+        lambda x: -x * np.exp(-x * x / 2),
+        # A Gaussian integral; the second is its derivative to k (Price's theorem).
+        lambda k, p, q: 1 / np.sqrt((1 + p) * (1 + q) - k * k),
+        lambda k, p, q: k / ((1 + p) * (1 + q) - k * k) ** 1.5,
+        lambda v: 1 / np.sqrt(1 + v),
+    ),
+    "monomial": Activation(
+        lambda x: x * x,
+        lambda x: 2 * x,
+        lambda k, p, q: p * q + 2 * k * k,
+        lambda k, p, q: 4 * k,
+        lambda v: v,
+    ),
     "identity": Activation(
         lambda x: x, np.ones_like, lambda k, p, q: k, lambda k, p, q: np.ones_like(k), lambda v: 0.0 * v
     ),

@@ -129,13 +129,80 @@ def test_pair_covariances() -> None:
             for j in range(2):
                 pair = np.ix_([i, 3 + j], [i, 3 + j])
                 np.testing.assert_allclose(A[i, j], covariance[pair], rtol=1e-13)
-    image = inputs(2, 2, 5)
-    A = ConvResNet(1).pair_covariances(image)[0]
-    shifts = oracle.shift_matrices(oracle.neighbours((5,), (3,)), 5)
-    P = sum(M @ np.einsum("icl,jck->ijlk", image, image) @ M.T for M in shifts)
-    for pixel in range(5):
-        np.testing.assert_allclose(A[pixel, 0, 1, 0, 1], P[0, 1, pixel, pixel], rtol=1e-13)
-        np.testing.assert_allclose(A[pixel, 0, 1, 1, 1], P[1, 1, pixel, pixel], rtol=1e-13)
+
+
+@pytest.mark.parametrize(
+    ("image", "patch", "name"),
+    [
+        ((5,), 3, "softplus"),
+        ((1,), 3, "relu"),
+        ((3,), 7, "erf"),
+        ((2, 3), (5, 3), "relu"),
+        ((4, 2), (1, 3), "erf"),
+    ],
+)
+def test_all_pairs_of_pixels(image: tuple[int, ...], patch: int | tuple[int, ...], name: str) -> None:
+    """S^(h) and A^(h) whole: p x p and 2p x 2p for every pair of examples."""
+    X, H = inputs(4, 2, *image), 3
+    sizes = (patch,) * len(image) if isinstance(patch, int) else patch
+    table = oracle.neighbours(image, sizes)
+    limits = oracle.conv_resnet(X.reshape(4, 2, -1), H, oracle.ACTIVATIONS[name], 0.7, table)
+    network = ConvResNet(H, name, 0.7, patch=patch)
+    p, shifts = len(table), oracle.shift_matrices(table, len(table))
+    whole = network.layer_covariances(X, pixels="pairs")
+    block = network.layer_covariances(X[:1], X[2:], pixels="pairs")
+    diagonal = network.layer_covariances(X)
+    for h, S in enumerate(limits.S):
+        # (n, n, p, p) there, (p, p, n, n) here; one pixel needs no axes.
+        wanted = S.transpose(2, 3, 0, 1) if p > 1 else S[..., 0, 0]
+        assert_close(whole[h], wanted)
+        assert_close(block[h], wanted[..., :1, 2:])
+        if p > 1:
+            assert np.array_equal(whole[h], whole[h].transpose(1, 0, 3, 2))
+            assert_close(np.einsum("llij->lij", whole[h]), diagonal[h], scale=0.1)
+    pairs = network.pair_covariances(X, pixels="pairs")
+    pairs_block = network.pair_covariances(X[:1], X[2:], pixels="pairs")
+    slim = network.pair_covariances(X)
+    for h in range(H):
+        P = sum(M @ limits.S[h] @ M.T for M in shifts)
+        both = np.einsum("iilk->ilk", P)
+        for i in range(4):
+            for j in range(4):
+                A = np.block([[both[i], P[i, j]], [P[j, i], both[j]]])
+                assert_close(pairs[h][i, j], A)
+                at = slim[h][:, i, j] if p > 1 else slim[h][None, i, j]
+                for pixel in range(p):
+                    assert_close(at[pixel], A[np.ix_([pixel, p + pixel], [pixel, p + pixel])])
+        assert_close(pairs_block[h], pairs[h][:1, 2:], scale=0.1)
+
+
+def test_networks_of_vectors_have_one_pixel() -> None:
+    X = inputs(3, 4)
+    for network in (FullyConnected(2, "erf"), ResNet(2, "erf")):
+        for method in (network.layer_covariances, network.pair_covariances):
+            for a, b in zip(method(X), method(X, pixels="pairs"), strict=True):
+                assert np.array_equal(a, b)
+    for call in (network.layer_covariances, network.pair_covariances):
+        with pytest.raises(ValueError, match="pixels: 'diagonal' or 'pairs'"):
+            call(X, pixels="all")  # type: ignore[arg-type]
+
+
+def test_layers_are_planned() -> None:
+    """The plan counts what the methods return; too much is refused before it starts."""
+    network = ConvResNet(2, "relu")
+    names = ["S0", "S1", "S2"]
+    X = inputs(4, 2, 3, 2)
+    for pixels in ("diagonal", "pairs"):
+        made = network.layer_covariances(X, pixels=pixels)  # type: ignore[arg-type]
+        plan = network.plan(X.shape, outputs=names, pixels=pixels)  # type: ignore[arg-type]
+        assert plan.output == sum(S.nbytes for S in made)
+    assert network.plan(X.shape, outputs=["b1"]).output == network.b(X)[0].nbytes
+    assert network.plan(X.shape, 7, outputs=["grams"]).output == 3 * 4 * 7 * 8
+    many = np.broadcast_to(X[:1], (20_000, *X.shape[1:]))
+    with pytest.raises(MemoryError, match="GiB"):
+        network.layer_covariances(many, pixels="pairs")
+    with pytest.raises(ValueError, match="outputs: the program has no 'S3'; it has nngp, ntk, grams, S0"):
+        network.plan(X.shape, outputs=["S3"])
 
 
 def test_one_hidden_layer_is_the_two_layer_network() -> None:

@@ -76,8 +76,28 @@ def test_out_of_every_layout(problem: tuple[Deep, np.ndarray], tmp_path: pathlib
         ([[0.0]], TypeError),
         (np.broadcast_to(np.zeros(n), (n, n)), ValueError),
     ):
-        with pytest.raises(error, match="out"):
+        with pytest.raises(error, match="out: ntk"):
             kernel.ntk(x, out=bad)
+    for bad, error in ((np.empty((n, n)), ValueError), (np.empty(n, int), TypeError), ([0.0] * n, TypeError)):
+        with pytest.raises(error, match="out: ntk"):
+            kernel.ntk(x, diagonal=True, out=bad)
+    for pair in (single, (single,), (single, single, single)):
+        with pytest.raises(TypeError, match="out: a pair of arrays"):
+            kernel.nngp_and_ntk(x, out=pair)
+
+
+def test_out_may_not_be_the_examples(rng: np.random.Generator) -> None:
+    """Rows of X are read until the last tile is written."""
+    both = rng.standard_normal((40, 80))
+    x, beside = both[:, :40], both[:, 40:]
+    expected = Deep(0.1).ntk(x)
+    alone = x.copy()
+    for examples in ((alone,), (x, alone)):
+        with pytest.raises(ValueError, match="out: ntk shares memory with the examples"):
+            Deep(0.1).ntk(*examples, out=alone)
+    np.testing.assert_array_equal(alone, x)
+    Deep(0.1).ntk(x, out=beside)
+    np.testing.assert_array_equal(beside, expected)
 
 
 def test_blocks_and_reductions(problem: tuple[Deep, np.ndarray], rng: np.random.Generator) -> None:
@@ -121,6 +141,11 @@ def test_blocks_and_reductions(problem: tuple[Deep, np.ndarray], rng: np.random.
         kernel.top_k(x, len(x) + 1)
     with pytest.raises(ValueError, match="kind"):
         kernel.operator(x, kind="gram")  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="callback: a function"):
+        kernel.blocks(x, None)  # type: ignore[arg-type]
+    for call in (kernel.ntk, kernel.row_sums):
+        with pytest.raises(TypeError, match="progress: a function"):
+            call(x, progress=1)  # type: ignore[operator]
 
 
 def test_operator_solves(rng: np.random.Generator) -> None:
@@ -186,6 +211,24 @@ def test_refused_when_it_does_not_fit() -> None:
     wide = np.broadcast_to(x[:1], (3_000_000, 2))
     with pytest.raises(MemoryError, match="operator"):
         Deep().ntk(wide)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "settings", "error", "message"),
+    [
+        (((5,),), {}, ValueError, r"shape: \(n, d\), .* got \(5,\)"),
+        ((5,), {}, ValueError, "shape: .* got 5"),
+        (((0, 4),), {}, ValueError, "shape: must be positive"),
+        (((5, 4), 0), {}, ValueError, "n2: must be positive"),
+        (((5, 4),), {"outputs": ["kernel"]}, ValueError, "outputs: the program has no 'kernel'; it has nngp"),
+        (((5, 4),), {"outputs": "ntk"}, TypeError, "outputs: a sequence of names"),
+        (((5, 4),), {"dtype": "real"}, TypeError, "dtype: not a dtype"),
+        (((5, 4),), {"threads": 0}, ValueError, "threads: must be positive"),
+    ],
+)
+def test_bad_plans(arguments: tuple, settings: dict, error: type[Exception], message: str) -> None:
+    with pytest.raises(error, match=message):
+        Deep().plan(*arguments, **settings)
 
 
 SCRIPT = """

@@ -313,7 +313,7 @@ def test_impossible_networks(name: str) -> None:
 @pytest.mark.parametrize(
     ("make", "error", "message"),
     [
-        (lambda: Dense(-1.0), ValueError, "w_std: must be finite and not negative"),
+        (lambda: Dense(-1.0), ValueError, "w_std: must not be negative"),
         (lambda: Dense("1"), TypeError, "w_std: a number"),
         (lambda: Dense(1.0, np.nan), ValueError, "b_std: must be finite"),
         (lambda: Dense(width=0), ValueError, "width: must be positive"),
@@ -322,11 +322,16 @@ def test_impossible_networks(name: str) -> None:
         (lambda: Conv(2.5), TypeError, "filter: an integer"),
         (lambda: Conv(3, padding="same"), ValueError, "padding: 'SAME'"),
         (lambda: AvgPool(2, stride=0), ValueError, "stride: must be positive"),
-        (lambda: LayerNorm(-1.0), ValueError, "eps: must be finite"),
+        (lambda: LayerNorm(-1.0), ValueError, "eps: must not be negative"),
         (lambda: Dropout(1.0), ValueError, "rate: must be below 1"),
         (lambda: Activation("nosuch"), ValueError, "activation: unknown name"),
         (lambda: Activation(3), TypeError, "activation: a name"),
-        (lambda: Residual([Dense], scale=1.0), TypeError, r"branch\[0\]: a layer is needed"),
+        (lambda: Residual([Dense]), TypeError, r"branch\[0\]: a layer is needed, got the class Dense"),
+        (lambda: Residual([Dense()], scale="half"), TypeError, "scale: a number"),
+        (lambda: Dense(trained="no"), TypeError, "trained: True or False"),
+        (lambda: LayerNorm(pixels=3), TypeError, "pixels: True or False"),
+        (lambda: Activation("relu", normalised="yes"), TypeError, "normalised: True or False"),
+        (lambda: FanInConcat([[], []], 0.5), TypeError, "shares: a list of numbers"),
         (lambda: Residual([Dense()], scale=np.inf), ValueError, "scale: must be finite"),
         (lambda: FanInSum([[Dense()]]), ValueError, "branches: at least two"),
         (lambda: FanInSum(Dense()), TypeError, "branches: a list of branches"),
@@ -358,6 +363,18 @@ def test_bad_inputs_are_named() -> None:
             network.ntk(X)
     with pytest.raises(ValueError, match="X2: "):
         network.ntk(np.ones((2, 3)), np.ones((2, 4)))
+    with pytest.raises(ValueError, match=r"shape: \(d,\), .* got 4"):
+        network.summary(4)  # type: ignore[arg-type]
+
+
+def test_overflow_is_an_error() -> None:
+    steep = lazygram.Sequential([Dense(), Activation("exp"), Dense()])
+    with pytest.raises(ValueError, match="X: ntk overflows float64"):
+        steep.ntk(np.full((2, 3), 40.0))
+    single = np.full((2, 3), 1e25, np.float32)
+    with pytest.raises(ValueError, match="X: nngp overflows float32"):
+        lazygram.Sequential([Dense(), Activation("relu")]).nngp(single)
+    assert np.isfinite(lazygram.Sequential([Dense(), Activation("relu")]).nngp(single.astype(float))).all()
 
 
 # --- text ---------------------------------------------------------------------------------------------

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import mpmath
 import numpy as np
 import oracle
 import pytest
 
 import lazygram
+import lazygram.expectations.interpolation as interpolation
 from lazygram.activations import custom, get_activation
 from lazygram.kernels import Program
 
@@ -119,6 +122,38 @@ def test_activations_of_every_kind(name: str, rng: np.random.Generator) -> None:
     ours = program.evaluate(x)
     np.testing.assert_allclose(ours["nngp"], k, rtol=0, atol=1e-12 * np.abs(k).max())
     np.testing.assert_allclose(ours["ntk"], theta, rtol=0, atol=1e-11 * np.abs(theta).max())
+
+
+@pytest.mark.parametrize(("name", "least", "most"), [("softplus", 5.0, 9.0), ("elu", 1.1, 1.9)])
+def test_unequal_norms_take_no_quadrature_per_entry(
+    name: str, least: float, most: float, rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Series with thousands of terms where phi is smooth, else tables combined per entry."""
+    x = rng.standard_normal((18, 4))
+    x *= np.geomspace(least, most, 18)[:, None] / np.linalg.norm(x, axis=1, keepdims=True)
+    x[4] = 0.0
+    k = x @ x.T
+    v = np.diag(k)
+    few = (k[:2], v[:2, None], v)
+    if name in oracle.ACTIVATIONS:
+        act = oracle.ACTIVATIONS[name]
+        wanted = [act.dual(*few), act.derivative_dual(*few)]
+    else:  # few entries: each by a quadrature that shares nothing with the tables
+        wanted = [lazygram.dual(name, *few, derivative=d) for d in (0, 1)]
+
+    one_by_one, entries = interpolation._one_by_one, []
+
+    def counted(*arguments: Any) -> float:
+        entries.append(arguments[3].size)
+        return one_by_one(*arguments)
+
+    monkeypatch.setattr(interpolation, "_one_by_one", counted)
+    ours = Program().affine(1.0).activation(name).evaluate(x)
+    for value, expected in ((ours["nngp"], wanted[0]), (ours["ntk"], k[:2] * wanted[1])):
+        np.testing.assert_allclose(value[:2], expected, rtol=0, atol=1e-12 * np.abs(expected).max())
+    block = Program().affine(1.0).activation(name).evaluate(x, x[1:], outputs=("ntk",))["ntk"]
+    np.testing.assert_allclose(block, ours["ntk"][:, 1:], rtol=0, atol=1e-12 * np.abs(block).max())
+    assert sum(entries) <= 6 * len(x)  # examples with themselves
 
 
 def test_custom_activation_against_quadrature(rng: np.random.Generator) -> None:

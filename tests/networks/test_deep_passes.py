@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from types import SimpleNamespace
 from typing import Any
 
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 
 from lazygram import TwoLayerReLU
+from lazygram.activations import custom
 from lazygram.networks import (
     ConvResidualNetwork,
     DeepNetwork,
@@ -19,6 +21,9 @@ from lazygram.networks import (
     convolution_map,
     dense_map,
 )
+from lazygram.networks import backend as backend_module
+from lazygram.networks.backend import elementwise_threads, get_backend
+from lazygram.networks.patches import Patches
 
 EPS = np.finfo(float).eps
 
@@ -169,6 +174,67 @@ def test_gram_is_that_of_the_jacobian(network: DeepNetwork, X: np.ndarray, rng: 
         np.testing.assert_allclose(R, J[k] @ J2[k].T, rtol=0, atol=1e-13 * np.abs(G).max())
     np.testing.assert_allclose(network.gram(X), sum(grams), rtol=1e-14)
     np.testing.assert_allclose(network.gram(X, X2), sum(rectangular), rtol=1e-13, atol=1e-13)
+
+
+@pytest.mark.parametrize("xp", [None, "torch"])
+@pytest.mark.parametrize(
+    ("image", "patch"), [((1,), (3,)), ((2,), (7,)), ((5,), (3,)), ((2, 3), (3, 5)), ((4, 1), (5, 3))]
+)
+def test_patches_and_their_adjoint(
+    image: tuple[int, ...], patch: tuple[int, ...], xp: str | None, rng: np.random.Generator
+) -> None:
+    """<phi(x), z> = <x, phi^T(z)>, also for windows larger than the image."""
+    if xp is not None:
+        pytest.importorskip(xp)
+    backend = get_backend(xp, "float64", None)
+    patches = Patches(image, patch, backend)
+    x = rng.normal(size=(2, patches.pixels, 3))
+    z = rng.normal(size=(2 * patches.pixels, patches.size * 3))
+    forward = backend.to_numpy(patches.gather(backend.asarray(x)))
+    back = backend.to_numpy(patches.adjoint(backend.asarray(z)))
+    assert (forward * z).sum() == pytest.approx((x * back).sum(), rel=1e-12, abs=1e-12)
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_grams_are_exactly_symmetric(name: str, X: np.ndarray) -> None:
+    """Also in float32, where blocks of a product and their mirror images differ by rounding."""
+    for G in NETWORKS[name](seed=3, dtype="float32").layer_grams(X):
+        np.testing.assert_array_equal(G, G.T)
+
+
+@pytest.mark.parametrize("activation", ["softplus", "gelu"])
+def test_threads_of_elementwise_passes_change_nothing(
+    activation: str, monkeypatch: pytest.MonkeyPatch, X: np.ndarray
+) -> None:
+    monkeypatch.setattr(backend_module, "_BLOCK", 32)
+    network = FullyConnectedNetwork(16, X.shape[1], 2, activation, seed=3)
+    results = []
+    for threads in (1, 2, 3, 8):
+        with elementwise_threads(threads):
+            results.append(np.array(network.layer_grams(X)))
+    for other in results[1:]:
+        np.testing.assert_array_equal(other, results[0])
+
+
+def test_an_activation_that_raises_or_warns_does_so_on_every_thread(
+    monkeypatch: pytest.MonkeyPatch, X: np.ndarray
+) -> None:
+    monkeypatch.setattr(backend_module, "_BLOCK", 16)
+
+    def broken(x: np.ndarray) -> np.ndarray:
+        if threading.current_thread() is not threading.main_thread():
+            raise RuntimeError("no such value")
+        return x
+
+    network = FullyConnectedNetwork(16, X.shape[1], 1, custom(broken, np.ones_like))
+    with elementwise_threads(2), pytest.raises(RuntimeError, match="no such value"):
+        network.predict(X)
+    growing = FullyConnectedNetwork(16, X.shape[1], 1, "exp")
+    huge = 1e4 * X
+    with elementwise_threads(4), np.errstate(over="ignore", invalid="ignore"):
+        growing.predict(huge)
+    with elementwise_threads(4), np.errstate(over="raise"), pytest.raises(FloatingPointError):
+        growing.predict(huge)
 
 
 def test_gram_in_tiles(monkeypatch: pytest.MonkeyPatch, X: np.ndarray) -> None:
@@ -335,6 +401,25 @@ def test_float32_stays_float32(network: DeepNetwork, X: np.ndarray) -> None:
 def test_errors_name_the_argument(make: Any, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         make()
+
+
+def test_a_forward_pass_of_other_layers_is_refused(X: np.ndarray) -> None:
+    for name in ("fc", "sparse"):
+        network = NETWORKS[name](seed=3)
+        other = FullyConnectedNetwork(9, X.shape[1], 3).forward(X)
+        with pytest.raises(ValueError, match=r"forward: layers of .* neurons are needed, got"):
+            network.backward(other, np.ones(len(X)))
+        with pytest.raises(ValueError, match="forward: layers of"):
+            network.backpropagate(other)
+
+
+def test_libraries_and_devices_that_are_not_there() -> None:
+    with pytest.raises(ModuleNotFoundError, match="xp: the array library 'numpyy' cannot be imported"):
+        FullyConnectedNetwork(3, 2, xp="numpyy")
+    pytest.importorskip("array_api_compat")
+    pytest.importorskip("torch")
+    with pytest.raises(ValueError, match="device: torch refuses 'nowhere'"):
+        FullyConnectedNetwork(3, 2, xp="torch", device="nowhere")
 
 
 def test_custom_activation(X: np.ndarray) -> None:

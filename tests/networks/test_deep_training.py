@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+import lazygram
 from lazygram import Run, StepState, TrainingFailed, TrainingInterrupted, train
 from lazygram.networks import (
     ConvResidualNetwork,
@@ -21,6 +22,7 @@ from lazygram.networks import (
     SparseNetwork,
     dense_map,
 )
+from lazygram.training import DecreasingStepSize
 from lazygram.training.dense import batch_indices
 
 STEPS, ETA = 6, 0.05
@@ -363,6 +365,7 @@ def test_sparse_network_trains(data: Data) -> None:
         ({"layers": "both"}, ValueError, "layers: only for two-layer"),
         ({"memory_limit": 1}, ValueError, "memory_limit: only"),
         ({"reduction": "max"}, ValueError, "reduction: 'sum' or 'mean'"),
+        ({"loss": "cross_entropy"}, ValueError, "loss: deep networks have one output"),
         ({"record": ["flips"]}, ValueError, "record: unknown quantity 'flips'"),
         ({"layer_step_sizes": [1.0]}, ValueError, "layer_step_sizes: 3 numbers are needed"),
         ({"layer_step_sizes": [1.0, -1.0, 1.0]}, ValueError, "layer_step_sizes: must not be negative"),
@@ -404,3 +407,43 @@ def test_networks_that_cannot_be_trained(data: Data) -> None:
         train(two, data.X, data.y, 1, ETA, reduction="mean")
     with pytest.raises(TypeError, match="step_size: schedules are for deep networks"):
         train(two, data.X, data.y, 1, [ETA])
+
+
+@pytest.mark.parametrize("method", ["gd", "sgd"])
+def test_decreasing_step_sizes(method: str, data: Data, tmp_path: Path) -> None:
+    """The schedule is the list of its numbers, "auto" is what a constant step would be, and it resumes."""
+    X, y = data.X, data.y
+    network = FullyConnectedNetwork(12, X.shape[1], 2, seed=1)
+    rule = DecreasingStepSize("auto", power=0.75, delay=3.0)
+    options: dict[str, Any] = {"method": method, "batch_size": 3 if method == "sgd" else None}
+    run = lazygram.train(network, X, y, 8, rule, **options)
+    first = lazygram.train(network, X, y, 0, "auto", **options).summary["step_size"]
+    numbers = [first * (1 + k / 3) ** -0.75 for k in range(8)]
+    listed = lazygram.train(network, X, y, 8, numbers, **options)
+    np.testing.assert_allclose(run.history["loss"], listed.history["loss"], rtol=1e-12)
+    np.testing.assert_allclose(run.history["time"], np.cumsum([0.0, *numbers]), rtol=1e-12)
+    assert run.summary["step_size"] is None
+    assert run.summary["schedule"] == f"{first:.6g} (1 + k/3)^-0.75"
+    lazygram.train(network, X, y, 5, rule, checkpoint=tmp_path / "c.npz", **options)
+    rest = lazygram.train(network, X, y, 8, rule, resume=tmp_path / "c.npz", **options)
+    for p, q in zip(rest.network.parameters, run.network.parameters, strict=True):
+        np.testing.assert_array_equal(p, q)
+    other = DecreasingStepSize("auto", power=0.5, delay=3.0)
+    with pytest.raises(ValueError, match="resume: the step size before step"):
+        lazygram.train(network, X, y, 8, other, resume=tmp_path / "c.npz", **options)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ((-1.0, 1.0), "step_size: "),
+        (("fast", 1.0), "step_size: "),
+        ((1.0, 0.0), "power: "),
+        ((1.0, 1.0, 0.0), "delay: "),
+    ],
+)
+def test_decreasing_step_sizes_are_checked(arguments: tuple[Any, ...], message: str) -> None:
+    with pytest.raises((TypeError, ValueError), match=message):
+        DecreasingStepSize(*arguments)
+    with pytest.raises(ValueError, match="step_size: 'auto' is settled by a run"):
+        DecreasingStepSize("auto", 1.0)(3)

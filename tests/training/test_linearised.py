@@ -113,3 +113,28 @@ def test_distance_is_checked() -> None:
         run.distance(np.zeros((4, 2)), test=True)
     with pytest.raises(ValueError, match=r"predictions: shape \(4, 2\) is needed"):
         run.distance(np.zeros((3, 2)))
+
+
+@pytest.mark.parametrize("loss", ["quadratic", "logistic"])
+def test_flow_is_the_closed_form_or_the_limit_of_small_steps(loss: str) -> None:
+    rng = np.random.default_rng(5)
+    A, y = rng.normal(size=(6, 9)), np.sign(rng.normal(size=6))
+    K, u0, cross, f0 = A @ A.T / 9, rng.normal(size=6), rng.normal(size=(2, 6)), rng.normal(size=2)
+    shared = {"loss": loss, "gram_test": cross, "f0_test": f0}
+    run = train_linearised(K, u0, y, 5, 0.3, flow=True, **shared)
+    if loss == "quadratic":
+        frozen = FrozenDynamics(K, u0, y).flow(0.3 * np.arange(6))
+        np.testing.assert_allclose(run.history["predictions"], frozen, rtol=1e-7, atol=1e-8)
+    # Two step sizes, extrapolated: Euler's error is a series in the step.
+    coarse, fine = (
+        train_linearised(K, u0, y, 5 * k, 0.3 / k, record_every=k, **shared).history for k in (400, 800)
+    )
+    for name in ("predictions", "test_predictions"):
+        limit = 2 * fine[name] - coarse[name]
+        np.testing.assert_allclose(run.history[name], limit, rtol=0, atol=2e-6)
+    with pytest.raises(ValueError, match="flow: goes with whole batches"):
+        train_linearised(K, u0, y, 5, 0.3, flow=True, batch_size=2)
+    with pytest.raises(ValueError, match="flow: goes with whole batches and one step size"):
+        train_linearised(K, u0, y, 2, [0.3, 0.2], flow=True)
+    still = train_linearised(K, u0, y, 0, 0.3, flow=True)
+    np.testing.assert_array_equal(still.history["predictions"], u0[None])

@@ -2,7 +2,8 @@
 //
 // First every example alone: its variances, means and everything else that depends on one example,
 // exact, O(n). Then the pairs, tile by tile: inner products, the whole program on a block of pairs
-// that stays in cache, and the block's outputs. Everything is float64 inside; sinks may be float32.
+// that stays in cache, and the block's outputs. Examples alone are float64 always, pairs as
+// Precision says; sinks may be either.
 // Tiles, and so results, do not depend on the number of threads. With one set of examples a
 // diagonal block is computed as one triangle: symmetric bit for bit, its diagonal from the first
 // pass.
@@ -64,8 +65,10 @@ struct EvaluationMemory {
   std::int64_t scratch = 0;   // tiles, all threads
 };
 
-// Programs of vectors whose result depends on the angle alone (see src/tiles/angle.hpp) are run
-// from a table, in the precision that the result will have; `general` keeps the way of all others.
+// Pairs are run in double, or `single`: in float, to 3e-6 of sqrt(K_ii K_jj), with those that are
+// nearly (anti)parallel somewhere, and sizes that float does not have, in double (src/tiles/
+// run_path.hpp). Programs of vectors whose result depends on the angle alone (src/tiles/angle.hpp)
+// are run from a table; `general` keeps the way of all others, in double.
 enum class Precision { automatic, single, general };
 
 class Evaluation {
@@ -99,7 +102,8 @@ class Evaluation {
   bool by_angles() const;  // run from a table: the inputs are not needed any more
 
   static EvaluationMemory memory(const Program& program, std::int64_t features, std::int64_t n,
-                                 std::int64_t n2, const std::vector<Output>& outputs, int threads);
+                                 std::int64_t n2, const std::vector<Output>& outputs, int threads,
+                                 Precision precision = Precision::automatic);
 
  private:
   struct State;

@@ -3,6 +3,7 @@
 #include "events/corrections.hpp"
 
 #include <algorithm>
+#include <cmath>
 #include <cstring>
 
 namespace lazygram {
@@ -17,6 +18,14 @@ std::int64_t block_size(std::uint32_t capacity) { return capacity + capacity / 2
 std::uint32_t next_capacity(std::uint32_t capacity) {
   if (capacity == 0) return 4;
   return capacity + std::max<std::uint32_t>(4, capacity / 3 / 4 * 4);
+}
+
+// sum += value; returns the magnitude of the rounding error (two-sum: Knuth, TAOCP 2, 4.2.2).
+double rounded_sum(double& sum, double value) {
+  const double before = sum;
+  sum += value;
+  const double added = sum - before;
+  return std::fabs((before - (sum - added)) + (value - added));
 }
 
 }  // namespace
@@ -51,34 +60,41 @@ void Corrections::grow(List& list, Shard& shard) {
   list.capacity = capacity;
 }
 
-void Corrections::add(std::int64_t neuron, std::uint32_t example, double value) {
+double Corrections::add(std::int64_t neuron, std::uint32_t example, double value) {
   List& list = lists_[neuron];
+  Shard& own = shards_[shard(neuron)];
   for (std::uint32_t e = 0; e < std::min(list.size, kInline); ++e) {
     if (list.index[e] == example) {
-      list.value[e] += value;
-      return;
+      return rounded_sum(list.value[e], value);
     }
   }
   if (list.size < kInline) {
     list.value[list.size] = value;
     list.index[list.size++] = example;
-    return;
+    own.longest = std::max(own.longest, list.size);
+    return 0;
   }
   const std::uint32_t count = list.size - kInline;
   auto* index = reinterpret_cast<std::uint32_t*>(list.more + list.capacity);
   for (std::uint32_t e = 0; e < count; ++e) {
     if (index[e] == example) {
-      list.more[e] += value;
-      return;
+      return rounded_sum(list.more[e], value);
     }
   }
   if (count == list.capacity) {
-    grow(list, shards_[shard(neuron)]);
+    grow(list, own);
     index = reinterpret_cast<std::uint32_t*>(list.more + list.capacity);
   }
   list.more[count] = value;
   index[count] = example;
-  ++list.size;
+  own.longest = std::max(own.longest, ++list.size);
+  return 0;
+}
+
+std::uint32_t Corrections::longest() const {
+  std::uint32_t most = 0;
+  for (const Shard& own : shards_) most = std::max(most, own.longest);
+  return most;
 }
 
 std::int64_t Corrections::entries() const {

@@ -20,8 +20,9 @@ class Corrections {
   std::int64_t shard_width() const { return shard_width_; }  // a multiple of 64
   int shard(std::int64_t neuron) const { return static_cast<int>(neuron / shard_width_); }
 
-  // corr[neuron][example] += value. Calls for neurons of different shards may run at the same time.
-  void add(std::int64_t neuron, std::uint32_t example, double value);
+  // corr[neuron][example] += value; returns by how much that was rounded. Calls for neurons of
+  // different shards may run at the same time.
+  double add(std::int64_t neuron, std::uint32_t example, double value);
 
   // sum over the corrections of a neuron of k[example] * corr, four partial sums in fixed order.
   // Unused places hold value 0 at example 0: whole groups of four are added without a look at the
@@ -49,6 +50,7 @@ class Corrections {
   }
 
   std::int64_t entries() const;
+  std::uint32_t longest() const;  // the largest number of corrections that a neuron has
   // use(example, corr) for every correction of a neuron, in the order in which they came.
   template <typename Use>
   void each(std::int64_t neuron, Use use) const {
@@ -81,6 +83,7 @@ class Corrections {
   struct Shard {
     std::vector<Buffer<double>> chunks;
     std::int64_t used = 0;                     // doubles used of the last chunk
+    std::uint32_t longest = 0;                 // of its lists
     std::vector<std::vector<double*>> unused;  // blocks given back, by capacity / 4
   };
   static void grow(List& list, Shard& shard);

@@ -13,10 +13,16 @@
 
 namespace lazygram {
 
-// Sums of one row of the pass: with t_i = K_ji g_i, drift = sum C_ji t_i, up = sum max(t_i, 0),
-// down = sum max(-t_i, 0).
+// Sums of one row of the pass: drift = sum C_ji K_ji g_i, and with t_i = K_ji moved_i
+// up = sum max(t_i, 0), down = sum max(-t_i, 0).
 struct RowSums {
   double drift, up, down;
+};
+
+// What a vector is in 16-bit units: values[i] = unit * shorts[i] up to a total of `error` over all
+// i; magnitude = sum |values[i]|.
+struct ShortForm {
+  double unit, error, magnitude;
 };
 
 // Two sums of one row of the pass over a pair of outputs.
@@ -48,14 +54,24 @@ struct EventKernels {
   // begin + 16.
   std::int64_t (*scan)(const float* keys, std::int64_t begin, std::int64_t end, float low,
                        float high, std::uint32_t* out);
+  // What is left of the way of sliding pairs, whose sign says which of the two clocks counts it
+  // down. Positions of those that have come to their ends, ascending; out has room for count + 16.
+  std::int64_t (*advance_slack)(double* slack, std::int64_t count, double up, double down,
+                                std::uint32_t* out);
   // Positions k < count with |z[k]| < limit and their values; both outputs have room for count
   // + 16.
   std::int64_t (*select_float)(const float* z, std::int64_t count, float limit,
                                std::uint16_t* position, float* value);
   std::int64_t (*select_double)(const double* z, std::int64_t count, double limit,
                                 std::uint16_t* position, double* value);
-  // count is a multiple of 16.
-  RowSums (*row_sums)(const double* k, const std::int32_t* c, const double* g, std::int64_t count);
+  // count is a multiple of 16. `moved` stands for g in up and down.
+  RowSums (*row_sums)(const double* k, const std::int32_t* c, const double* g, const double* moved,
+                      std::int64_t count);
+  // v[i] = k[i] s[i].
+  void (*products)(const double* k, const double* s, std::int64_t count, double* v);
+  // In units that keep each of the kShortLanes sums of shorts below 2^15. count is a multiple of
+  // kShortLanes.
+  ShortForm (*to_short)(const double* v, std::int64_t count, std::int16_t* shorts);
   // With t_i = k_i c_i: first = sum t_i g2_i, second = sum t_i g1_i; sums1_i += t_i at2,
   // sums2_i += t_i at1. count is a multiple of 16.
   PairSums (*pair_sums)(const double* k, const std::int32_t* c, std::int64_t count,

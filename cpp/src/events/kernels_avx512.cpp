@@ -98,6 +98,30 @@ std::int64_t scan(const float* keys, std::int64_t begin, std::int64_t end, float
   return found;
 }
 
+std::int64_t advance_slack(double* slack, std::int64_t count, double up, double down,
+                           std::uint32_t* out) {
+  const __m512d zero = _mm512_setzero_pd(), to_zero = _mm512_set1_pd(-up),
+                from_below = _mm512_set1_pd(down);
+  const __m256i lane = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
+  std::int64_t found = 0;
+  for (std::int64_t p = 0; p < count; p += 8) {
+    const auto inside = static_cast<__mmask8>(count - p >= 8 ? 0xFF : (1 << (count - p)) - 1);
+    const __m512d old = _mm512_maskz_loadu_pd(inside, slack + p);
+    const __mmask8 above = _mm512_cmp_pd_mask(old, zero, _CMP_GT_OQ);
+    const __m512d left = _mm512_add_pd(old, _mm512_mask_blend_pd(above, from_below, to_zero));
+    _mm512_mask_storeu_pd(slack + p, inside, left);
+    const auto due =
+        static_cast<__mmask8>(inside & ((above & _mm512_cmp_pd_mask(left, zero, _CMP_LE_OQ)) |
+                                        (~above & _mm512_cmp_pd_mask(left, zero, _CMP_GE_OQ))));
+    if (!due) continue;
+    const __m256i at = _mm256_add_epi32(lane, _mm256_set1_epi32(static_cast<int>(p)));
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(out + found),
+                        _mm256_maskz_compress_epi32(due, at));
+    found += __builtin_popcount(due);
+  }
+  return found;
+}
+
 inline __m512 load(const float* z, __mmask16 inside) { return _mm512_maskz_loadu_ps(inside, z); }
 inline __m512d load(const double* z, __mmask16 inside) {
   return _mm512_maskz_loadu_pd(static_cast<__mmask8>(inside), z);

@@ -1,4 +1,4 @@
-// Scan and selection without mask registers: shared by the levels that have none. The branch-free
+// Scans and selection without mask registers: shared by the levels that have none. The branch-free
 // form (write, then advance by the outcome) costs the same whatever the hit rate.
 
 namespace lazygram::LAZYGRAM_LEVEL {
@@ -10,6 +10,19 @@ std::int64_t scan(const float* keys, std::int64_t begin, std::int64_t end, float
   for (std::int64_t p = begin; p < end; ++p) {
     out[found] = static_cast<std::uint32_t>(p);
     found += static_cast<int>(keys[p] >= low) & static_cast<int>(keys[p] <= high);
+  }
+  return found;
+}
+
+std::int64_t advance_slack(double* slack, std::int64_t count, double up, double down,
+                           std::uint32_t* out) {
+  std::int64_t found = 0;
+  for (std::int64_t p = 0; p < count; ++p) {
+    const bool above = slack[p] > 0;
+    const double left = above ? slack[p] - up : slack[p] + down;
+    slack[p] = left;
+    out[found] = static_cast<std::uint32_t>(p);
+    found += static_cast<int>(above ? left <= 0 : left >= 0);
   }
   return found;
 }

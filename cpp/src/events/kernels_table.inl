@@ -2,7 +2,7 @@
 //   Lanes<T>: partial sums, 64 of 16-bit integers or 32 of double; add(word, v) adds the masked
 //   values of one
 //     word, total() adds them up, the doubles as `fold` does
-//   add_row, scan, select: whole functions
+//   add_row, scan, advance_slack, select: whole functions
 // Included by kernels_<level>.cpp, which defines those and LAZYGRAM_LEVEL.
 
 namespace lazygram::LAZYGRAM_LEVEL {
@@ -26,18 +26,47 @@ void masked_sums(const std::uint64_t* bits, std::int64_t stride, std::int64_t wo
   }
 }
 
-RowSums row_sums(const double* k, const std::int32_t* c, const double* g, std::int64_t count) {
+RowSums row_sums(const double* k, const std::int32_t* c, const double* g, const double* moved,
+                 std::int64_t count) {
   constexpr int lanes = 16;
   double drift[lanes] = {}, up[lanes] = {}, down[lanes] = {};
   for (std::int64_t i = 0; i < count; i += lanes) {
     for (int l = 0; l < lanes; ++l) {
-      const double t = k[i + l] * g[i + l];
-      drift[l] += static_cast<double>(c[i + l]) * t;
+      drift[l] += static_cast<double>(c[i + l]) * (k[i + l] * g[i + l]);
+      const double t = k[i + l] * moved[i + l];
       up[l] += t > 0.0 ? t : 0.0;
       down[l] += t < 0.0 ? -t : 0.0;
     }
   }
   return {fold<lanes>(drift), fold<lanes>(up), fold<lanes>(down)};
+}
+
+void products(const double* k, const double* s, std::int64_t count, double* v) {
+  for (std::int64_t i = 0; i < count; ++i) v[i] = k[i] * s[i];
+}
+
+ShortForm to_short(const double* v, std::int64_t count, std::int16_t* shorts) {
+  constexpr int lanes = kShortLanes;
+  alignas(64) double sums[lanes] = {};
+  for (std::int64_t i = 0; i < count; i += lanes) {
+    for (int l = 0; l < lanes; ++l) sums[l] += v[i + l] < 0 ? -v[i + l] : v[i + l];
+  }
+  double largest = 1e-280;
+  for (int l = 0; l < lanes; ++l) largest = sums[l] > largest ? sums[l] : largest;
+  // Half a unit of rounding for each value included.
+  const double unit = largest / (32760.0 - 0.5 * static_cast<double>(count / lanes));
+  const double inverse_unit = 1.0 / unit;
+  alignas(64) double errors[16] = {};
+  for (std::int64_t i = 0; i < count; i += 16) {
+    for (int l = 0; l < 16; ++l) {
+      const double scaled = v[i + l] * inverse_unit;
+      const double rounded = (scaled + 0x1.8p52) - 0x1.8p52;
+      shorts[i + l] = static_cast<std::int16_t>(static_cast<std::int32_t>(rounded));
+      const double error = scaled - rounded;
+      errors[l] += error < 0 ? -error : error;
+    }
+  }
+  return {unit, fold<16>(errors) * unit, fold<lanes>(sums)};
 }
 
 template <typename Count>
@@ -76,9 +105,12 @@ extern const EventKernels event_kernels = {masked_sums<std::int16_t, std::int32_
                                            add_row,
                                            add_row_wide,
                                            scan,
+                                           advance_slack,
                                            select<float>,
                                            select<double>,
                                            row_sums,
+                                           products,
+                                           to_short,
                                            pair_sums<std::int32_t>,
                                            pair_sums<std::int64_t>};
 

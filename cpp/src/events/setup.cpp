@@ -73,16 +73,13 @@ template <typename T>
 void Track<T>::reserve(std::int64_t capacity) {
   if (capacity <= key.size()) return;
   Buffer<float> new_key(capacity);
-  Buffer<std::uint32_t> new_neuron(capacity);
-  Buffer<T> new_z0(capacity);
+  Buffer<TrackedPair<T>> new_pair(capacity);
   if (size) {
     std::memcpy(new_key.data(), key.data(), size * sizeof(float));
-    std::memcpy(new_neuron.data(), neuron.data(), size * sizeof(std::uint32_t));
-    std::memcpy(new_z0.data(), z0.data(), size * sizeof(T));
+    std::memcpy(new_pair.data(), pair.data(), size * sizeof(TrackedPair<T>));
   }
   key = std::move(new_key);
-  neuron = std::move(new_neuron);
-  z0 = std::move(new_z0);
+  pair = std::move(new_pair);
 }
 
 template <typename T>
@@ -163,6 +160,10 @@ template <typename T>
 void EventState<T>::gram_matrix(const RunOptions& options) {
   Buffer<double> x(columns * d);
   for (std::int64_t k = 0; k < columns * d; ++k) x[k] = static_cast<double>(X[k]);
+  for (std::int64_t j = 0; j < columns; ++j) {
+    const double norm = row_norm(X.data() + j * d, d);
+    largest_k = std::max(largest_k, norm * norm * (1.0 + 1e-9));
+  }
   K = Buffer<double>(columns * k_stride);
   std::fill_n(K.data(), columns * k_stride, 0.0);
   const TileGrid square{n, n, true}, rest{columns - n, n, false};
@@ -256,11 +257,10 @@ static void merge_tracks(EventState<T>& state, const std::vector<PanelResult<T>>
         const double scale =
             state.readout.signs_only() ? state.readout.sign(r) : state.readout.scale(r);
         const double zeta = scaled / scale;
-        track.key[track.size] = scale == 0                        ? kNever
-                                : std::fabs(zeta) < fresh_from[j] ? 0.0f
-                                                                  : toward_zero(zeta);
-        track.neuron[track.size] = static_cast<std::uint32_t>(r);
-        track.z0[track.size++] = from.value[e];
+        track.append({from.value[e], static_cast<std::uint32_t>(r)},
+                     scale == 0                        ? kNever
+                     : std::fabs(zeta) < fresh_from[j] ? 0.0f
+                                                       : toward_zero(zeta));
       }
     }
   });
@@ -284,6 +284,7 @@ void EventState<T>::forward(bool initial, const RunOptions& options) {
   tracking = false;
   tracks.clear();
   tracks.resize(columns);
+  sliding.assign(columns, {});
   for (std::int64_t j = 0; j < columns && !neurons.stored; ++j) {
     const double mean = static_cast<double>(m) * fraction_below(static_cast<double>(limit[j]),
                                                                 row_norm(X.data() + j * d, d));

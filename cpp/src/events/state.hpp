@@ -5,6 +5,7 @@
 #include <cmath>
 #include <cstdint>
 #include <limits>
+#include <utility>
 #include <vector>
 
 #include "events/corrections.hpp"
@@ -20,24 +21,62 @@ namespace lazygram {
 // pairs are held until they are merged, column by column, in panel order.
 inline constexpr std::int64_t kGroup = 64;
 
-// Tracked pairs of one column. zeta = sqrt(m) z / scale_r (readout.hpp); the pair must be looked at
-// before the clock that moves it to zero passes |key|: key = zeta + up for zeta > 0, zeta - down
-// otherwise, as of its last evaluation. Hence due <=> -down <= key <= up, whichever side it is on.
-// Keys are rounded toward zero. The first `near` entries are those with -horizon_down <= key <=
-// horizon_up; only they are scanned in a step.
+// A tracked pair of a column; packed, because there are many.
+#pragma pack(push, 4)
+template <typename T>
+struct TrackedPair {
+  T z0;
+  std::uint32_t neuron;
+};
+#pragma pack(pop)
+
+// Tracked pairs of one column that do not slide. zeta = sqrt(m) z / scale_r (readout.hpp); the pair
+// must be looked at before the clock that moves it to zero passes |key|: key = zeta + up for zeta >
+// 0, zeta - down otherwise, as of its last evaluation. Hence due <=> -down <= key <= up, whichever
+// side it is on. Keys are rounded toward zero. The first `near` entries are those with
+// -horizon_down <= key <= horizon_up; only they are scanned in a step.
 template <typename T>
 struct Track {
   Buffer<float> key;
-  Buffer<std::uint32_t> neuron;
-  Buffer<T> z0;
+  Buffer<TrackedPair<T>> pair;
   std::int64_t size = 0, near = 0;
   float horizon_up = -1, horizon_down = -1;
+  double horizon_step = 0;  // the longer of the steps of the two clocks when the horizons were set
 
   void reserve(std::int64_t capacity);
+  bool is_near(float at) const { return at <= horizon_up && at >= -horizon_down; }
   void swap(std::int64_t p, std::int64_t q) {
     std::swap(key[p], key[q]);
-    std::swap(neuron[p], neuron[q]);
-    std::swap(z0[p], z0[q]);
+    std::swap(pair[p], pair[q]);
+  }
+  // There must be room.
+  void append(const TrackedPair<T>& more, float at) {
+    key[size] = at;
+    pair[size] = more;
+    if (is_near(at)) swap(size, near++);
+    ++size;
+  }
+};
+
+// Tracked pairs of one column that stay close to zero, most of them because z_rj = 0 attracts from
+// both sides. Next to readings of the clocks their distances are too small for a key: what is left
+// of the way to a flip is counted down in every step instead. slack > 0: the clock `up` counts it,
+// slack < 0: `down`.
+template <typename T>
+struct SlidingPairs {
+  std::vector<double> slack;
+  std::vector<TrackedPair<T>> pair;
+
+  std::int64_t size() const { return static_cast<std::int64_t>(slack.size()); }
+  void push(const TrackedPair<T>& more, double left) {
+    slack.push_back(left);
+    pair.push_back(more);
+  }
+  void remove(std::int64_t p) {
+    slack[p] = slack.back();
+    pair[p] = pair.back();
+    slack.pop_back();
+    pair.pop_back();
   }
 };
 
@@ -56,13 +95,15 @@ struct StepValues {
 
 // Buffers of one thread in the evaluation of a column.
 struct ColumnScratch {
-  std::vector<std::uint32_t> due, uncertain, found;  // positions; positions; flips
+  std::vector<std::uint32_t> due, uncertain, sliding, found;  // positions, three times; flips
+  std::vector<std::pair<std::uint32_t, float>> leaving;       // position that slid, new key
   std::vector<std::uint32_t> ids;
   std::vector<std::int32_t> sum_short;  // outputs x kChunk
   std::vector<double> sum_double;       // outputs x kChunk
   Buffer<double> v;                     // outputs x row: K_ji S_i
   Buffer<std::int16_t> v_short;         // the same in 16-bit units
   std::vector<double> unit, sum_error;  // per output: of v_short
+  std::vector<double> magnitude;        // per output: sum |v_i|; empty until it is asked for
   std::int64_t due_count = 0, exact_count = 0;
   void allocate(std::int64_t row, std::int64_t outputs);
 };
@@ -100,6 +141,10 @@ struct EventState {
   std::vector<double> reach;  // the clock readings that this covers
   std::vector<std::int64_t> changed;
   std::vector<Track<T>> tracks;
+  std::vector<SlidingPairs<T>> sliding;
+  // What rounding of and with the corrections that changed in the last step may move a pair by.
+  double correction_noise = 0;
+  double largest_k = 0;  // bound of |K_ij|
   Corrections corrections;
   double path_length = 0;
 
@@ -115,6 +160,20 @@ struct EventState {
     const std::int64_t at = slot(column);
     return (bits[neuron * words + at / 64] >> (at % 64)) & 1u;
   }
+  // Bound of the rounding of one evaluation, in units of the clocks: masked sums of row / 32 terms
+  // and dots over corrections of row / 4, of values whose magnitudes sum up to at most `clocks` =
+  // up + down each.
+  double rounding(double clocks) const {
+    return 1.2e-16 * (0.29 * static_cast<double>(row) + 16.0 + static_cast<double>(outputs)) *
+           clocks;
+  }
+  // Roundings of each term of a dot over corrections, at most.
+  double correction_terms() const {
+    return 0.25 * static_cast<double>(corrections.longest()) + 8.0;
+  }
+  // Pairs closer to zero than this share of up + down slide: 16-bit sums can hardly tell, and float
+  // keys not much below.
+  double sliding_share() const { return 2.5e-7 * static_cast<double>(row); }
   ConstMatrixView<T> inputs() const { return {X.data(), columns, d, d}; }
 
   // Sets limit and reach from wanted clock readings.
@@ -129,8 +188,7 @@ struct EventState {
  private:
   void advance(const double* g, StepValues& next, const RunOptions& options);
   void extend_reach(const StepValues& next, const RunOptions& options);
-  // `signs`: one output with a_r = +-1.
-  template <bool signs>
+  // The due pairs of one column: new keys, flips, what these add to predictions.
   void evaluate(std::int64_t column, StepValues& next, ColumnScratch& scratch);
   void apply_flips(const StepValues& next, const RunOptions& options);
   // Row updates by this step's flips: `before` they are applied, then after.
@@ -159,6 +217,10 @@ inline RunOptions without_poll(const RunOptions& options) {
   quiet.threads = options.threads;
   return quiet;
 }
+
+// A pair keeps its bit until it is on the other side of zero by this many times the bound of the
+// rounding of an evaluation: which look finds a smaller value would depend on rounding alone.
+inline constexpr double kKeepRoundings = 8;
 
 // Key of a neuron that never moves: above every clock, which are finite.
 inline constexpr float kNever = std::numeric_limits<float>::infinity();

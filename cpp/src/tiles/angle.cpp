@@ -1,4 +1,4 @@
-// Runs a program on angles in extended precision and fits Chebyshev series to the results.
+// Runs a program on angles in extended precision and fits series to the results.
 #include "tiles/angle.hpp"
 
 #include <algorithm>
@@ -6,21 +6,24 @@
 #include <utility>
 
 #include "lazygram/error.hpp"
-#include "lazygram/isa.hpp"
-#include "tiles/angle_path.hpp"
 
 namespace lazygram {
 namespace {
 
 using Real = long double;
 constexpr Real kPi = 3.14159265358979323846264338327950288L;
-constexpr int kNodes = 64;
 constexpr int kProbes = 41;           // points between the nodes where the error is measured
 constexpr double kTolerance = 1e-13;  // of the error, relative to the largest value
+// Rounding of the samples, relative to the largest value: run in extended precision, or through
+// duals in float64. The latter is worst at small angles, which few nodes keep away from.
+constexpr double kExact = 3e-16, kFromDuals = 1e-14;
+constexpr std::size_t kManyTerms = 64;
 
-// A value at all angles; the last entry is the pair of an example with itself.
+// A value at all angles; the last entry is the pair of an example with itself. `gap` is that
+// entry's k minus k, carried on its own: small angles keep their digits however deep the program
+// is.
 struct Value {
-  std::vector<Real> k, theta;
+  std::vector<Real> k, gap, theta;
   bool active = false;
 };
 
@@ -32,13 +35,20 @@ class AngleRun {
 
   Value run(const std::vector<Real>& angles, Real square) {
     Value value;
-    for (Real angle : angles) value.k.push_back(square * std::cos(angle));
+    for (Real angle : angles) {
+      const Real half = std::sin(angle / 2);
+      value.k.push_back(square * std::cos(angle));
+      value.gap.push_back(2 * square * half * half);
+    }
     value.k.push_back(square);
+    value.gap.push_back(0);
     value.theta.assign(value.k.size(), 0);
     stack_.clear();
     for (std::size_t at = 0; at < program_.instructions().size(); ++at) step(at, value);
     return value;
   }
+  // Whether no value went through a dual in float64.
+  bool exact() const { return exact_; }
 
  private:
   void step(std::size_t at, Value& x) {
@@ -49,6 +59,7 @@ class AngleRun {
         for (std::size_t e = 0; e < n; ++e) {
           x.theta[e] = in.x * x.theta[e] + in.z * x.k[e] + in.w;
           x.k[e] = in.x * x.k[e] + in.y;
+          x.gap[e] *= in.x;
         }
         x.active = tracked_ && (x.active || in.z != 0.0 || in.w != 0.0);
         return;
@@ -56,16 +67,17 @@ class AngleRun {
         return activation(in, x);
       case Opcode::normalise: {
         const Real factor = tables_.at[at].first[example_];
-        for (std::vector<Real>* part : {&x.k, &x.theta})
+        for (std::vector<Real>* part : {&x.k, &x.gap, &x.theta})
           for (Real& v : *part) v *= factor * factor;
         return;
       }
       case Opcode::dropout:
+        for (std::size_t e = 0; e + 1 < n; ++e) x.gap[e] += x.k[n - 1] / in.x - x.k[n - 1];
         x.k[n - 1] /= in.x;
         x.theta[n - 1] /= in.x;
         return;
       case Opcode::scale:
-        for (std::vector<Real>* part : {&x.k, &x.theta})
+        for (std::vector<Real>* part : {&x.k, &x.gap, &x.theta})
           for (Real& v : *part) v *= static_cast<Real>(in.x) * in.x;
         return;
       case Opcode::push:
@@ -88,6 +100,7 @@ class AngleRun {
         }
         for (std::size_t e = 0; e < n; ++e) {
           x.k[e] = a * x.k[e] + b * top.k[e] + cross;
+          x.gap[e] = a * x.gap[e] + b * top.gap[e];
           x.theta[e] = a * x.theta[e] + b * top.theta[e];
         }
         x.active = x.active || top.active;
@@ -96,8 +109,10 @@ class AngleRun {
       case Opcode::multiply: {
         const Value top = std::move(stack_.back());
         stack_.pop_back();
+        const Real v = x.k[n - 1];
         for (std::size_t e = 0; e < n; ++e) {
           x.theta[e] = x.theta[e] * top.k[e] + x.k[e] * top.theta[e];
+          x.gap[e] = v * top.gap[e] + x.gap[e] * top.k[e];
           x.k[e] *= top.k[e];
         }
         x.active = x.active || top.active;
@@ -116,14 +131,18 @@ class AngleRun {
     const Real v = x.k.back();
     if (value && value->order == 1 && (slope || !x.active) && v > 0) {
       for (std::size_t e = 0; e < x.k.size(); ++e) {
-        const Real k = x.k[e], sine = std::sqrt(std::max<Real>((v - k) * (v + k), 0));
-        const Real rest = kPi - std::atan2(sine, k);
-        const Real same = sine + rest * k;  // v J_1(theta)
+        const Real k = x.k[e], gap = std::clamp<Real>(x.gap[e], 0, 2 * v);
+        const Real angle = 2 * std::atan2(std::sqrt(gap), std::sqrt(2 * v - gap));
+        const Real sine = std::sqrt(gap * (2 * v - gap)), rest = kPi - angle;
+        const Real same = sine + rest * k;    // v J_1(theta)
+        const Real below = sine - angle * k;  // v J_1(pi - theta), without what cancels
         x.k[e] = in.x * (value->same * same + value->opposite * (same - kPi * k));
+        x.gap[e] = in.x * (value->same * (kPi * gap - below) - value->opposite * below);
         if (slope) x.theta[e] *= in.x * (slope->same * rest + slope->opposite * (kPi - rest));
       }
       return;
     }
+    exact_ = false;
     const auto n = static_cast<std::int64_t>(x.k.size());
     std::vector<double> k(x.k.begin(), x.k.end()), out(x.k.size());
     const std::vector<double> variance(x.k.size(), static_cast<double>(v));
@@ -156,7 +175,10 @@ class AngleRun {
       for (std::int64_t e = 0; e < n; ++e) x.theta[e] *= in.x * out[e];
     }
     evaluate(a.value, duals_.value[in.index].get());
-    for (std::int64_t e = 0; e < n; ++e) x.k[e] = in.x * out[e];
+    for (std::int64_t e = 0; e < n; ++e) {
+      x.k[e] = in.x * out[e];
+      x.gap[e] = in.x * (static_cast<Real>(out[n - 1]) - out[e]);
+    }
   }
 
   const Program& program_;
@@ -165,51 +187,8 @@ class AngleRun {
   const ActivationDuals& duals_;
   const bool tracked_;  // whether Theta is wanted: only then are the derivatives' duals there
   std::vector<Value> stack_;
+  bool exact_ = true;
 };
-
-// Chebyshev nodes in z, and the angles they stand for.
-std::vector<Real> nodes_of(Real shift, Real slope, int count) {
-  std::vector<Real> angles;
-  for (int j = 0; j < count; ++j) {
-    const Real z = std::cos(kPi * (j + 0.5L) / count);
-    angles.push_back(shift > 0 ? shift * (1 + z) / (slope - z) : (1 + z) / slope);
-  }
-  return angles;
-}
-
-std::vector<Real> chebyshev(const std::vector<Real>& samples) {
-  const int n = static_cast<int>(samples.size());
-  std::vector<Real> cosine(4 * n), result(n);
-  for (int j = 0; j < 4 * n; ++j) cosine[j] = std::cos(kPi * j / (2 * n));
-  for (int k = 0; k < n; ++k) {
-    Real sum = 0;
-    for (int j = 0; j < n; ++j) sum += samples[j] * cosine[k * (2 * j + 1) % (4 * n)];
-    result[k] = sum * (k ? 2 : 1) / n;
-  }
-  return result;
-}
-
-// Leading terms after which the rest sums to less than the tolerance.
-int terms_for(const std::vector<Real>& coefficients, Real tolerance) {
-  Real rest = 0;
-  int terms = static_cast<int>(coefficients.size());
-  while (terms > 1) {
-    rest += std::abs(coefficients[terms - 1]);
-    if (rest > tolerance) break;
-    --terms;
-  }
-  return terms;
-}
-
-double clenshaw(const std::vector<double>& c, double z) {
-  double b1 = 0, b2 = 0;
-  for (std::size_t k = c.size(); k-- > 1;) {
-    const double b0 = 2 * z * b1 + (c[k] - b2);
-    b2 = b1;
-    b1 = b0;
-  }
-  return z * b1 + (c[0] - b2);
-}
 
 Real largest(const std::vector<Real>& values) {
   Real result = 0;
@@ -218,35 +197,6 @@ Real largest(const std::vector<Real>& values) {
 }
 
 }  // namespace
-
-template <>
-const AngleLoops<float>& angle_loops<float>() {
-  static const IsaTable<const AngleLoops<float>*> table = {
-      &baseline::angle_loops_float,
-#ifdef LAZYGRAM_X86
-      &avx2::angle_loops_float,
-      &avx512::angle_loops_float,
-#endif
-  };
-  return *table.pick();
-}
-
-template <>
-const AngleLoops<double>& angle_loops<double>() {
-  static const IsaTable<const AngleLoops<double>*> table = {
-      &baseline::angle_loops_double,
-#ifdef LAZYGRAM_X86
-      &avx2::angle_loops_double,
-      &avx512::angle_loops_double,
-#endif
-  };
-  return *table.pick();
-}
-
-double AngleTable::value(std::size_t function, double theta) const {
-  const double z = shift > 0 ? (slope * theta - shift) / (theta + shift) : slope * theta - 1.0;
-  return clenshaw(functions[function].coefficients, z);
-}
 
 std::optional<int> homogeneous_degree(const Program& program) {
   std::vector<int> stack;
@@ -288,15 +238,6 @@ std::optional<int> homogeneous_degree(const Program& program) {
   return degree;
 }
 
-std::vector<long double> at_angles(const Program& program, const std::vector<long double>& angles,
-                                   double square, std::int64_t example, const SideTables& tables,
-                                   const ActivationDuals& duals, bool ntk) {
-  Value value = AngleRun(program, example, tables, duals, ntk).run(angles, square);
-  std::vector<Real>& result = ntk ? value.theta : value.k;
-  result.pop_back();
-  return result;
-}
-
 std::optional<AngleTable> angle_table(const Program& program, const std::vector<Output>& outputs,
                                       double square, std::int64_t example, const SideTables& tables,
                                       const ActivationDuals& duals, int exponent) {
@@ -310,54 +251,65 @@ std::optional<AngleTable> angle_table(const Program& program, const std::vector<
     for (Real& sample : samples) sample *= unit;
     return samples;
   };
-  // Fewer terms against one division: candidates from no shift to what deep networks need.
-  std::optional<AngleTable> best;
-  int best_cost = 1 << 30;
-  for (const double shift : {0.0, 1.0, 0.25, 0.06}) {
+  const auto fitted = [&](AngleVariable variable) {
     AngleTable table;
-    table.shift = shift;
-    table.slope = static_cast<double>(shift > 0 ? (kPi + 2 * shift) / kPi : 2 / kPi);
+    table.variable = variable;
     table.exponent = exponent;
-    const Value value = run.run(nodes_of(table.shift, table.slope, kNodes), square);
-    int cost = shift > 0 ? 8 : 0;
-    bool resolved = true;
-    for (const Output& output : outputs) {
-      const std::vector<Real> samples = wanted(value, output);
-      const std::vector<Real> c = chebyshev(samples);
-      const Real size = std::max<Real>(largest(samples), 1e-300L);
-      const int terms = terms_for(c, 4e-16L * size);
-      resolved = resolved && terms < kNodes - 4;
-      AngleTable::Function function;
-      function.coefficients.assign(c.begin(), c.begin() + terms);
-      function.float_terms = std::min(terms, terms_for(c, 3e-8L * size));
-      table.functions.push_back(std::move(function));
-      cost += terms;
+    const Value value = run.run(angle_samples(variable), square);
+    for (const Output& output : outputs)
+      table.functions.push_back(
+          fit_angle_function(variable, wanted(value, output), run.exact() ? kExact : kFromDuals));
+    return table;
+  };
+  const auto measure = [&](AngleTable& table) {
+    std::vector<Real> probes;
+    for (int j = 0; j < kProbes; ++j) {
+      const Real s = static_cast<Real>(j) / (kProbes - 1);
+      probes.push_back(kPi * s * s);
     }
-    if (resolved && cost < best_cost) {
-      best_cost = cost;
-      best = std::move(table);
+    const Value value = run.run(probes, square);
+    for (std::size_t f = 0; f < outputs.size(); ++f) {
+      AngleFunction& function = table.functions[f];
+      const std::vector<Real> truth = wanted(value, outputs[f]);
+      for (std::size_t j = 0; j < probes.size(); ++j) {
+        const double found =
+            evaluate(table.variable, function, static_cast<double>(std::cos(probes[j])),
+                     static_cast<double>(std::sin(probes[j])));
+        function.error =
+            std::max(function.error, static_cast<double>(std::abs(found - truth[j]) /
+                                                         std::max<Real>(largest(truth), 1e-300L)));
+      }
     }
-    if (best && best_cost < 24) break;
-  }
-  if (!best) return best;
-  std::vector<Real> probes;
-  for (int j = 0; j < kProbes; ++j) {
-    const Real s = static_cast<Real>(j) / (kProbes - 1);
-    probes.push_back(kPi * s * s);
-  }
-  const Value value = run.run(probes, square);
-  for (std::size_t f = 0; f < outputs.size(); ++f) {
-    AngleTable::Function& function = best->functions[f];
-    const std::vector<Real> truth = wanted(value, outputs[f]);
-    for (std::size_t j = 0; j < probes.size(); ++j) {
-      const Real difference = std::abs(best->value(f, static_cast<double>(probes[j])) - truth[j]);
-      function.error =
-          std::max(function.error,
-                   static_cast<double>(difference / std::max<Real>(largest(truth), 1e-300L)));
+  };
+  const auto cost = [](const AngleTable& table) {
+    std::size_t terms = 0;
+    for (const AngleFunction& f : table.functions)
+      terms = std::max(terms, f.wide.even.size() + f.wide.odd.size());
+    return terms;
+  };
+  // The shift that suits the number of layers (measured: about 17 / depth) is nearly always the one
+  // that needs the fewest terms; the others are tried where it needs many.
+  int depth = 0;
+  for (const Instruction& in : program.instructions()) depth += in.op == Opcode::activation;
+  const double usual = depth < 4 ? 0.0 : std::min(2.0, 17.0 / depth);
+  run.run({Real(1)}, square);
+  const bool exact = run.exact();
+  for (const int nodes : exact ? std::vector{64} : std::vector{32, 64}) {
+    std::optional<AngleTable> best;
+    for (const double shift : {usual, 0.25, 0.5, 1.0, 0.0}) {
+      AngleTable table = fitted({shift, nodes});
+      const bool resolved = std::all_of(table.functions.begin(), table.functions.end(),
+                                        [](const AngleFunction& f) { return f.resolved; });
+      if (resolved && (!best || cost(table) < cost(*best))) best = std::move(table);
+      if (best && cost(*best) < kManyTerms) break;
     }
-    if (!(function.error <= kTolerance)) return std::nullopt;
+    if (!best) continue;
+    measure(*best);
+    if (std::all_of(best->functions.begin(), best->functions.end(),
+                    [](const AngleFunction& f) { return f.error <= kTolerance; }))
+      return best;
   }
-  return best;
+  return std::nullopt;
 }
 
 }  // namespace lazygram

@@ -1,9 +1,7 @@
 // Loops of the tile engine, vectorised by the compiler at each level; included by
 // loops_<level>.cpp with LAZYGRAM_LEVEL set.
 //
-// The arc-cosine loop is what a deep ReLU kernel costs: two square roots (about 17 cycles per
-// 8 float64 on Zen 4), a polynomial of degree 11 and about 25 other operations an entry. The other
-// loops are bound by the level-2 cache.
+// COST
 
 #include <cstdint>
 #include <type_traits>
@@ -20,140 +18,339 @@ namespace {
 #include "tiles/arcsine.inl"
 
 // 1 - |rho| below this counts as 0: r and the deviations are rounded in every layer, and a multiple
-// of an example, after some layers, has up to this. An angle of 9e-8 is lost where rounding leaves
-// 5e-8 open anyway.
-constexpr double kParallel = 4e-15;
+// of an example, after some layers, has up to this. In double an angle of 9e-8 is lost where
+// rounding leaves 5e-8 open anyway; what float would lose is computed again in double.
+template <typename T>
+constexpr T kParallel = sizeof(T) == 4 ? T(0) : T(4e-15);
 
-template <int tracks, bool one_left>
-void rectified_tracks(const RectifiedPlan& plan, const Deviations& d, double* K,
-                      double* const* theta, int any_tracks, std::int64_t rows,
-                      std::int64_t entries) {
-  using V = DoubleVector;
-  const V sine_factor = V{} + plan.sine, cosine_factor = V{} + plan.cosine;
-  const V angle_factor = V{} + plan.angle, constant = V{} + plan.constant;
-  const V half_pi = V{} + 1.5707963267948966192, one = V{} + 1.0, zero = V{};
-  const auto pair = [&](V r, V left, V left_inverse, V right, V right_inverse, V& factor) {
-    const V rho = r * left_inverse * right_inverse;
-    const auto negative = rho < zero;
-    V rest = one - (negative ? -rho : rho);  // 1 - |rho|
-    rest = rest < kParallel + zero ? zero : rest;
-    const V size = one - rest, asin_size = asin_of(size, rest);
-    const V angle = half_pi + (negative ? -asin_size : asin_size);  // pi - t
-    const V c = negative ? -size : size;
-    const V sine = root(rest * (one + size));
-    factor = madd(angle_factor, angle, constant);
-    return left * right * madd(sine_factor, madd(c, angle, sine), cosine_factor * c);
-  };
-  for (std::int64_t o = 0; o < rows; ++o) {
-    const double* const left = d.left + o * d.left_step;
-    const double* const left_inverse = d.left_inverse + o * d.left_step;
-    const double* const right = d.right + o * d.right_step;
-    const double* const right_inverse = d.right_inverse + o * d.right_step;
-    const V one_root = zero + *left, one_inverse = zero + *left_inverse;
-    double* const k = K + o * entries;
-    std::int64_t e = 0;
-    V factor;
-    for (; e + kLanes<double> <= entries; e += kLanes<double>) {
-      store(k + e, pair(load(k + e), one_left ? one_root : load(left + e),
-                        one_left ? one_inverse : load(left_inverse + e), load(right + e),
-                        load(right_inverse + e), factor));
-      for (int t = 0; t < (tracks < 2 ? tracks : any_tracks); ++t) {
-        double* const to = theta[t] + o * entries + e;
-        store(to, load(to) * factor);
+template <typename T>
+using VectorOfT = typename VectorOf<T>::type;
+
+// Signs and sizes by their bits.
+template <typename T>
+struct Bits;
+template <>
+struct Bits<float> {
+  typedef std::int32_t Vector __attribute__((vector_size(kVectorBytes)));
+  static constexpr std::int32_t sign = INT32_MIN;
+};
+template <>
+struct Bits<double> {
+  typedef std::int64_t Vector __attribute__((vector_size(kVectorBytes)));
+  static constexpr std::int64_t sign = INT64_MIN;
+};
+
+// body(load, store) for every vector of a row of `entries` elements; the last may be a part.
+// `vectors` of them, if that is not 0.
+template <typename T, int vectors = 0, typename Body>
+inline void each_vector(std::int64_t entries, const Body& body) {
+  using V = VectorOfT<T>;
+  if constexpr (vectors > 0) {
+    for (int v = 0; v < vectors; ++v)
+      body([v](const T* from) { return load(from + v * kLanes<T>); },
+           [v](T* to, V x) { store(to + v * kLanes<T>, x); });
+    return;
+  }
+  std::int64_t e = 0;
+  for (; e + kLanes<T> <= entries; e += kLanes<T>)
+    body([e](const T* from) { return load(from + e); }, [e](T* to, V v) { store(to + e, v); });
+  if (e == entries) return;
+  const std::int64_t n = entries - e;
+  body([e, n](const T* from) { return load_some(from + e, n); },
+       [e, n](T* to, V v) { store_some(to + e, v, n); });
+}
+
+// body(plane, left pixel, right pixel)
+template <typename Body>
+inline void each_plane(const PlaneGrid& grid, const Body& body) {
+  std::int64_t plane = 0;
+  for (std::int64_t r = 0; r < grid.row_count; ++r) {
+    const std::int64_t left = grid.rows[r].left * grid.width;
+    const std::int64_t right = grid.rows[r].right * grid.width;
+    for (std::int64_t c = 0; c < grid.column_count; ++c, ++plane)
+      body(plane, left + grid.columns[c].left, right + grid.columns[c].right);
+  }
+}
+
+template <typename T, bool one_left>
+void products_of(const PlaneGrid& grid, const Features<T>& x, T* K) {
+  using V = VectorOfT<T>;
+  const V scale = V{} + x.scale;
+  each_plane(grid, [&](std::int64_t plane, std::int64_t l, std::int64_t k) {
+    const T* const left = x.values.left + l * x.values.left_step;
+    const T* const right = x.values.right + k * x.values.right_step;
+    T* const out = K + plane * grid.entries;
+    each_vector<T>(grid.entries, [&](const auto& get, const auto& put) {
+      V sum{};
+      for (std::int64_t c = 0; c < x.channels; ++c) {
+        const T* const a = left + c * x.left_channel;
+        sum = madd(one_left ? V{} + *a : get(a), get(right + c * x.right_channel), sum);
       }
-    }
-    if (e == entries) continue;
-    const std::int64_t n = entries - e;
-    store_some(k + e,
-               pair(load_some(k + e, n), one_left ? one_root : load_some(left + e, n),
-                    one_left ? one_inverse : load_some(left_inverse + e, n),
-                    load_some(right + e, n), load_some(right_inverse + e, n), factor),
-               n);
-    for (int t = 0; t < (tracks < 2 ? tracks : any_tracks); ++t) {
-      double* const to = theta[t] + o * entries + e;
-      store_some(to, load_some(to, n) * factor, n);
-    }
-  }
+      put(out, scale * sum);
+    });
+  });
 }
 
-void rectified(const RectifiedPlan& plan, const Deviations& d, double* K, double* const* theta,
-               int tracks, std::int64_t rows, std::int64_t entries) {
-  const auto run = [&](auto one_left) {
-    if (tracks == 0) return rectified_tracks<0, one_left>(plan, d, K, theta, 0, rows, entries);
-    if (tracks == 1) return rectified_tracks<1, one_left>(plan, d, K, theta, 1, rows, entries);
-    rectified_tracks<2, one_left>(plan, d, K, theta, tracks, rows, entries);
+template <typename T>
+void products(const PlaneGrid& grid, const Features<T>& x, T* K) {
+  if (x.values.one_left) return products_of<T, true>(grid, x, K);
+  products_of<T, false>(grid, x, K);
+}
+
+// vectors: 1 or 2 are a whole row; 0: rows as they are, vector after vector of each; -1: all rows'
+// first vectors, then all their second ones. A loop over planes keeps its constants in registers
+// if a plane's part is one piece of code.
+template <typename T, int vectors, int tracks, bool one_left, bool watched>
+void rectified_tracks(const RectifiedPlan& plan, const PlaneGrid& grid, const Deviations<T>& d,
+                      T* K, T* const* theta, int any_tracks, T* closest) {
+  using V = VectorOfT<T>;
+  using I = typename Bits<T>::Vector;
+  const V angle_factor = V{} + static_cast<T>(plan.angle);
+  const V constant = V{} + static_cast<T>(plan.constant);
+  const V half_pi = V{} + static_cast<T>(1.5707963267948966192), one = V{} + T(1), zero{};
+  const I sign = I{} + Bits<T>::sign;
+  T* const only = tracks == 1 ? theta[0] : nullptr;
+  const std::int64_t entries = vectors > 0 ? vectors * kLanes<T> : grid.entries;
+  const std::int64_t left_step = d.root.left_step, right_step = d.root.right_step;
+  const auto row = [&](std::int64_t plane, std::int64_t l, std::int64_t m, const auto& each) {
+    const T* const left = d.root.left + l * left_step;
+    const T* const left_inverse = d.left_inverse + l * left_step;
+    const T* const right = d.root.right + m * right_step;
+    const T* const right_inverse = d.right_inverse + m * right_step;
+    V one_root, one_inverse;
+    if constexpr (one_left) {
+      one_root = zero + *left;
+      one_inverse = zero + *left_inverse;
+    }
+    T* const k = K + plane * entries;
+    each([&](const auto& get, const auto& put) {
+      V inverse, root_left;
+      if constexpr (one_left) {
+        inverse = one_inverse;
+        root_left = one_root;
+      } else {
+        inverse = get(left_inverse);
+        root_left = get(left);
+      }
+      const V rho = get(k) * inverse * get(right_inverse);
+      const I negative = (I)rho & sign;
+      V rest = one - (V)((I)rho ^ negative);  // 1 - |rho|
+      if constexpr (watched) {
+        const V before = get(closest);
+        put(closest, rest < before ? rest : before);
+      }
+      rest = rest < kParallel<T> + zero ? zero : rest;
+      const V size = one - rest;
+      const V angle = half_pi + (V)((I)asin_of(size, rest) ^ negative);  // pi - t
+      const V sine = root(rest * (one + size));
+      const V factor = madd(angle_factor, angle, constant);
+      const V value = madd((V)((I)size ^ negative), factor, angle_factor * sine);
+      put(k, root_left * get(right) * value);
+      if constexpr (tracks == 1) {
+        T* const to = only + plane * entries;
+        put(to, get(to) * factor);
+      } else if constexpr (tracks > 1) {
+        for (int t = 0; t < any_tracks; ++t) {
+          T* const to = theta[t] + plane * entries;
+          put(to, get(to) * factor);
+        }
+      }
+    });
   };
-  if (d.one_left) return run(std::true_type{});
-  run(std::false_type{});
-}
-
-template <int fixed_taps>
-void sum_taps(double* out_, const double* in, const double* zeros, const std::int32_t* source,
-              int any_taps, double factor, std::int64_t outputs, std::int64_t run) {
-  const int taps = fixed_taps ? fixed_taps : any_taps;
-  const DoubleVector times = DoubleVector{} + factor;
-  for (std::int64_t o = 0; o < outputs; ++o) {
-    double* const out = out_ + o * run;
-    const std::int32_t* const from = source + o * taps;
-    const auto at = [&](int s) { return from[s] < 0 ? zeros : in + from[s] * run; };
-    std::int64_t e = 0;
-    for (; e + kLanes<double> <= run; e += kLanes<double>) {
-      DoubleVector sum = load(at(0) + e);
-      for (int s = 1; s < taps; ++s) sum += load(at(s) + e);
-      store(out + e, times * sum);
-    }
-    for (; e < run; ++e) {
-      double sum = at(0)[e];
-      for (int s = 1; s < taps; ++s) sum += at(s)[e];
-      out[e] = factor * sum;
-    }
+  if constexpr (vectors < 0) {
+    each_vector<T>(entries, [&](const auto& get, const auto& put) {
+      each_plane(grid, [&](std::int64_t plane, std::int64_t l, std::int64_t m) {
+        row(plane, l, m, [&](const auto& body) { body(get, put); });
+      });
+    });
+  } else {
+    each_plane(grid, [&](std::int64_t plane, std::int64_t l, std::int64_t m) {
+      row(plane, l, m, [&](const auto& body) { each_vector<T, vectors>(entries, body); });
+    });
   }
 }
 
-void sum_runs(double* out, const double* in, const double* zeros, const std::int32_t* source,
-              int taps, double factor, std::int64_t outputs, std::int64_t run) {
-  if (taps == 3) return sum_taps<3>(out, in, zeros, source, 3, factor, outputs, run);
-  if (taps == 2) return sum_taps<2>(out, in, zeros, source, 2, factor, outputs, run);
-  sum_taps<0>(out, in, zeros, source, taps, factor, outputs, run);
+template <typename T>
+void rectified(const RectifiedPlan& plan, const PlaneGrid& grid, const Deviations<T>& d, T* K,
+               T* const* theta, int tracks, T* closest) {
+  const auto run = [&](auto vectors, auto one_left, auto watched) {
+    if (tracks == 0)
+      return rectified_tracks<T, vectors, 0, one_left, watched>(plan, grid, d, K, theta, 0,
+                                                                closest);
+    if (tracks == 1)
+      return rectified_tracks<T, vectors, 1, one_left, watched>(plan, grid, d, K, theta, 1,
+                                                                closest);
+    rectified_tracks<T, 0, 2, one_left, watched>(plan, grid, d, K, theta, tracks, closest);
+  };
+  const auto choose = [&](auto watched) {
+    // A loop over the entries would spend more on each plane than on its one vector.
+    constexpr int one_line = 64 / kVectorBytes;
+    constexpr std::integral_constant<int, (one_line <= 2 ? one_line : 0)> short_row;
+    constexpr std::integral_constant<int, 0> any;
+    constexpr std::integral_constant<int, -1> across;
+    const bool many = grid.row_count * grid.column_count * kLanes<T> >= grid.entries;
+    if (d.root.one_left && many) return run(across, std::true_type{}, watched);
+    if (d.root.one_left) return run(any, std::true_type{}, watched);
+    if (grid.entries == one_line * kLanes<T>) return run(short_row, std::false_type{}, watched);
+    run(any, std::false_type{}, watched);
+  };
+  if constexpr (sizeof(T) == 4) {
+    if (closest) return choose(std::true_type{});
+  }
+  choose(std::false_type{});
 }
 
-void affine(double* __restrict x, double a, double b, std::int64_t count) {
+// body(number of taps, sources, output offset, elements) for every span; the taps a constant where
+// they are few.
+template <typename Body>
+inline void each_span(const WindowSums& w, const Body& body) {
+  for (std::int64_t s = 0; s < w.span_count; ++s) {
+    const WindowSpan& span = w.spans[s];
+    const std::int32_t* const from = w.sources + span.source;
+    const std::int64_t to = span.output * w.run, size = span.length * w.run;
+    if (span.taps == 3)
+      body(std::integral_constant<int, 3>{}, from, to, size);
+    else if (span.taps == 2)
+      body(std::integral_constant<int, 2>{}, from, to, size);
+    else if (span.taps == 1)
+      body(std::integral_constant<int, 1>{}, from, to, size);
+    else
+      body(static_cast<int>(span.taps), from, to, size);
+  }
+}
+
+// The sum of the taps' vectors, `offset` elements after the array that their sources count in.
+template <typename T, typename Taps>
+struct TapSum {
+  static constexpr bool fixed = !std::is_same_v<Taps, int>;
+  Taps taps;
+  const std::int32_t* from;
+  std::int64_t run;
+  std::int64_t first[3] = {};
+
+  TapSum(Taps taps_, const std::int32_t* from_, std::int64_t run_)
+      : taps(taps_), from(from_), run(run_) {
+    if constexpr (fixed)
+      for (int s = 0; s < Taps::value; ++s) first[s] = from[s] * run;
+  }
+  template <typename Get>
+  VectorOfT<T> operator()(const T* in, const Get& get) const {
+    VectorOfT<T> sum{};
+    if constexpr (fixed) {
+      sum = get(in + first[0]);
+      for (int s = 1; s < Taps::value; ++s) sum += get(in + first[s]);
+    } else {
+      for (int s = 0; s < taps; ++s) sum += get(in + from[s] * run);
+    }
+    return sum;
+  }
+};
+
+template <typename T>
+void sum(const WindowSums& w, T* out_, const T* in_, double factor) {
+  const VectorOfT<T> times = VectorOfT<T>{} + static_cast<T>(factor);
+  const std::int64_t in_step = w.inputs * w.run, out_step = w.outputs * w.run;
+  each_span(w, [&](auto taps, const std::int32_t* from, std::int64_t to, std::int64_t size) {
+    const TapSum<T, decltype(taps)> taps_of(taps, from, w.run);
+    T* out = out_ + to;
+    const T* in = in_;
+    for (std::int64_t b = 0; b < w.repeats; ++b, out += out_step, in += in_step)
+      each_vector<T>(
+          size, [&](const auto& get, const auto& put) { put(out, times * taps_of(in, get)); });
+  });
+}
+
+template <typename T, int thetas>  // 0 none, 1 from zero, 2 from theta
+void sum_affine_thetas(const WindowSums& w, const AffinePlan& plan, T* K_out, const T* K,
+                       T* theta_out, const T* theta) {
+  using V = VectorOfT<T>;
+  const V weight = V{} + static_cast<T>(plan.weight), bias = V{} + static_cast<T>(plan.bias);
+  const V train_weight = V{} + static_cast<T>(plan.train_weight);
+  const V train_bias = V{} + static_cast<T>(plan.train_bias);
+  const std::int64_t in_step = w.inputs * w.run, out_step = w.outputs * w.run;
+  each_span(w, [&](auto taps, const std::int32_t* from, std::int64_t to, std::int64_t size) {
+    const TapSum<T, decltype(taps)> taps_of(taps, from, w.run);
+    for (std::int64_t b = 0; b < w.repeats; ++b) {
+      const std::int64_t at = b * in_step, there = to + b * out_step;
+      each_vector<T>(size, [&](const auto& get, const auto& put) {
+        const V sum = taps_of(K + at, get);
+        put(K_out + there, madd(weight, sum, bias));
+        if constexpr (thetas > 0) {
+          V own = madd(train_weight, sum, train_bias);
+          if constexpr (thetas == 2) own = madd(weight, taps_of(theta + at, get), own);
+          put(theta_out + there, own);
+        }
+      });
+    }
+  });
+}
+
+template <typename T>
+void sum_affine(const WindowSums& w, const AffinePlan& plan, T* K_out, const T* K, T* theta_out,
+                const T* theta) {
+  if (!theta_out) return sum_affine_thetas<T, 0>(w, plan, K_out, K, theta_out, theta);
+  if (!theta) return sum_affine_thetas<T, 1>(w, plan, K_out, K, theta_out, theta);
+  sum_affine_thetas<T, 2>(w, plan, K_out, K, theta_out, theta);
+}
+
+template <typename T>
+void affine(T* __restrict x, double a_, double b_, std::int64_t count) {
+  const T a = static_cast<T>(a_), b = static_cast<T>(b_);
   for (std::int64_t e = 0; e < count; ++e) x[e] = madd(a, x[e], b);
 }
 
-void combine(double* __restrict y, double a, const double* __restrict x, double b, double c,
+template <typename T>
+void combine(T* __restrict y, double a_, const T* __restrict x, double b_, double c_,
              std::int64_t count) {
+  const T a = static_cast<T>(a_), b = static_cast<T>(b_), c = static_cast<T>(c_);
   for (std::int64_t e = 0; e < count; ++e) y[e] = madd(a, y[e], madd(b, x[e], c));
 }
 
-void multiply(double* __restrict y, const double* __restrict x, std::int64_t count) {
+template <typename T>
+void multiply(T* __restrict y, const T* __restrict x, std::int64_t count) {
   for (std::int64_t e = 0; e < count; ++e) y[e] *= x[e];
 }
 
-void multiply_add(double* __restrict out, const double* __restrict a, const double* __restrict b,
-                  std::int64_t rows, std::int64_t count) {
-  for (std::int64_t r = 0; r < rows; ++r)
-    for (std::int64_t e = 0; e < count; ++e)
-      out[r * count + e] = madd(a[e], b[r * count + e], out[r * count + e]);
+template <typename T>
+void scale_both(const PlaneGrid& grid, const PixelSides<T>& f, T* x) {
+  each_plane(grid, [&](std::int64_t plane, std::int64_t l, std::int64_t k) {
+    const T* const left = f.left + l * f.left_step;
+    const T* const right = f.right + k * f.right_step;
+    T* const to = x + plane * grid.entries;
+    each_vector<T>(grid.entries, [&](const auto& get, const auto& put) {
+      put(to, get(to) * ((f.one_left ? VectorOfT<T>{} + *left : get(left)) * get(right)));
+    });
+  });
 }
 
-void scale_both(double* __restrict x, const double* __restrict f, const double* __restrict g,
-                std::int64_t count) {
-  for (std::int64_t e = 0; e < count; ++e) x[e] *= f[e] * g[e];
+template <typename T>
+void add_outer(const PlaneGrid& grid, double c, const PixelSides<T>& f, const PixelSides<T>& g,
+               T* x) {
+  using V = VectorOfT<T>;
+  const V factor = V{} + static_cast<T>(c);
+  each_plane(grid, [&](std::int64_t plane, std::int64_t l, std::int64_t k) {
+    const T* const f_left = f.left + l * f.left_step;
+    const T* const g_left = g.left + l * g.left_step;
+    const T* const f_right = f.right + k * f.right_step;
+    const T* const g_right = g.right + k * g.right_step;
+    T* const to = x + plane * grid.entries;
+    each_vector<T>(grid.entries, [&](const auto& get, const auto& put) {
+      const V a = f.one_left ? V{} + *f_left : get(f_left);
+      const V b = g.one_left ? V{} + *g_left : get(g_left);
+      put(to, madd(factor, a * get(g_right) + b * get(f_right), get(to)));
+    });
+  });
 }
 
-void add_outer(double* __restrict x, double c, const double* __restrict left1,
-               const double* __restrict right1, const double* __restrict left2,
-               const double* __restrict right2, std::int64_t count) {
-  for (std::int64_t e = 0; e < count; ++e) {
-    x[e] = madd(c, left1[e] * right2[e] + left2[e] * right1[e], x[e]);
-  }
-}
+template <typename T>
+constexpr TileLoops<T> kLoops = {products<T>, rectified<T>, sum<T>,        sum_affine<T>, affine<T>,
+                                 combine<T>,  multiply<T>,  scale_both<T>, add_outer<T>};
 
 }  // namespace
 
-extern const TileLoops tile_loops;
-const TileLoops tile_loops = {rectified, sum_runs,     affine,     combine,
-                              multiply,  multiply_add, scale_both, add_outer};
+extern const TileLoops<float> tile_loops_single;
+extern const TileLoops<double> tile_loops_double;
+const TileLoops<float> tile_loops_single = kLoops<float>;
+const TileLoops<double> tile_loops_double = kLoops<double>;
 
 }  // namespace lazygram::LAZYGRAM_LEVEL

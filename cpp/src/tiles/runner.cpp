@@ -4,39 +4,33 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <numeric>
 #include <utility>
 
 #include "lazygram/error.hpp"
 #include "lazygram/isa.hpp"
 
 namespace lazygram {
-namespace {
 
-constexpr double kPi = 3.14159265358979323846;
-constexpr double kRootTwoPi = 2.50662827463100050242;
-constexpr double kParallel2 = 8e-15;  // 1 - rho^2 below this counts as 0
-constexpr double kSlack = 1e-6;       // of covariances against variances, both rounded many times
-
-RectifiedPlan rectified_plan(const duals::Rectified& value, const duals::Rectified* derivative,
-                             double scale) {
-  RectifiedPlan plan{};
-  plan.sine = scale * (value.same + value.opposite);
-  plan.cosine = -scale * value.opposite * kPi;
-  if (derivative) {
-    plan.angle = scale * (derivative->same - derivative->opposite);
-    plan.constant = scale * derivative->opposite * kPi;
-  }
-  return plan;
+template <>
+const TileLoops<float>& tile_loops() {
+  static const IsaTable<const TileLoops<float>*> table = {
+      &baseline::tile_loops_single,
+#ifdef LAZYGRAM_X86
+      &avx2::tile_loops_single,
+      &avx512::tile_loops_single,
+#endif
+  };
+  return *table.pick();
 }
 
-}  // namespace
-
-const TileLoops& tile_loops() {
-  static const IsaTable<const TileLoops*> table = {
-      &baseline::tile_loops,
+template <>
+const TileLoops<double>& tile_loops() {
+  static const IsaTable<const TileLoops<double>*> table = {
+      &baseline::tile_loops_double,
 #ifdef LAZYGRAM_X86
-      &avx2::tile_loops,
-      &avx512::tile_loops,
+      &avx2::tile_loops_double,
+      &avx512::tile_loops_double,
 #endif
   };
   return *table.pick();
@@ -47,142 +41,284 @@ void EntryDual::evaluate_block(const double*, const double*, const double*, std:
   throw ArgumentError("activation: its dual does not work on whole blocks");
 }
 
-Runner::Runner(const RunnerPlan& plan, std::int64_t max_entries)
+template <typename T>
+Runner<T>::Runner(const RunnerPlan& plan, std::int64_t max_entries)
     : plan_(plan),
       program_(plan.program),
-      loops_(tile_loops()),
+      loops_(tile_loops<T>()),
       track_count_(plan.track_count()),
       max_entries_(max_entries),
-      capacity_(round_up(program_.max_planes() * max_entries, 8)),
-      values_(program_.max_depth()) {
-  const std::int64_t arrays = static_cast<std::int64_t>(values_.size()) * (1 + track_count_) + 1;
-  storage_ = Buffer<double>(arrays * capacity_);
-  double* next = storage_.data();
+      capacity_(round_up(plan.max_planes * max_entries, 64 / sizeof(T))),
+      storage_(plan.arrays() * capacity_),
+      expanded_(plan.table_values * max_entries),
+      zeros_(max_entries),
+      closest_(max_entries),
+      values_(program_.max_depth()),
+      expanded_fields_(3 * program_.instructions().size()) {
+  T* next = storage_.data();
   const auto take = [&] { return std::exchange(next, next + capacity_); };
+  const std::int64_t means = program_.uses_means() ? program_.max_pixels() * max_entries : 0;
   for (Value& value : values_) {
     value.k = take();
     for (int t = 0; t < track_count_; ++t) value.theta.push_back(take());
     value.active.assign(track_count_, 0);
-    if (program_.uses_means())
-      value.mean_storage = Buffer<double>(program_.max_pixels() * max_entries);
+    if (means) value.mean_storage = Buffer<T>(means);
   }
-  spare_ = take();
-  expanded_ = Buffer<double>(8 * program_.max_pixels() * max_entries);
-  int longest = 1;
-  for (const auto& passes : plan.passes)
-    for (const WindowPass& pass : passes) longest = std::max(longest, pass.run);
-  zeros_ = Buffer<double>(longest * max_entries);
-  std::fill_n(zeros_.data(), zeros_.size(), 0.0);
+  spare_.push_back(take());
+  if (plan.tracks == Tracks::total) spare_.push_back(take());
+  if (means) spare_mean_ = Buffer<T>(means);
+  if (plan.split()) {
+    sums_ = Buffer<T>((1 + track_count_) * max_entries);
+    pooled_ = Buffer<double>((1 + track_count_) * max_entries);
+  }
+  std::fill_n(zeros_.data(), zeros_.size(), T(0));
 }
 
-void Runner::run_pairs(const PairBlock& block, const SideTables& left, const SideTables& right,
-                       const ActivationDuals& duals, const BlockSink& sink) {
+template <typename T>
+void Runner<T>::begin_pairs(const PairBlock& block, const Features<T>* features,
+                            const SideTablesOf<T>& left, const SideTablesOf<T>& right,
+                            const ActivationDuals& duals) {
   alone_ = false;
+  watched_ = sizeof(T) == sizeof(float);
   pairs_ = block;
   count_ = block.count;
+  features_ = features;
   left_ = &left;
   right_ = &right;
   duals_ = &duals;
-  run(sink);
+  std::fill(expanded_fields_.begin(), expanded_fields_.end(), 0);
 }
 
-void Runner::run_alone(std::int64_t begin, std::int64_t count, SideTables& tables,
-                       ActivationService* service, const std::vector<double*>& means,
-                       const BlockSink& sink) {
+template <typename T>
+void Runner<T>::run_pairs(const PairBlock& block, const Features<T>* features,
+                          const SideTablesOf<T>& left, const SideTablesOf<T>& right,
+                          const ActivationDuals& duals, const BlockSink<T>& sink,
+                          const Exact& exact) {
+  begin_pairs(block, features, left, right, duals);
+  run(sink, exact);
+}
+
+template <typename T>
+void Runner<T>::run_alone(std::int64_t begin, std::int64_t count, const Features<T>* features,
+                          SideTablesOf<T>& tables, ActivationService* service,
+                          const std::vector<double*>& means, const BlockSink<T>& sink) {
   alone_ = true;
+  watched_ = false;
   begin_ = begin;
   count_ = count;
+  features_ = features;
   left_ = right_ = tables_ = &tables;
   service_ = service;
   means_ = &means;
-  run(sink);
+  run(sink, {});
 }
 
-void Runner::run(const BlockSink& sink) {
+template <typename T>
+void Runner<T>::start(const Route& route) {
+  route_ = route;
   depth_ = 0;
   std::fill(current().active.begin(), current().active.end(), 0);
   current().mean = nullptr;
-  for (std::size_t at = 0; at < program_.instructions().size(); ++at) step(at, sink);
+  std::fill_n(closest_.data(), count_, T(2));
+}
+
+template <typename T>
+void Runner<T>::run(const BlockSink<T>& sink, const Exact& exact) {
+  std::size_t at = 0;
+  if (plan_.split()) {
+    run_chains(exact);
+    at = plan_.end + 1;
+  } else {
+    start(plan_.routes[0]);
+    first_route_ = true;
+    if (features_) loops_.products(grid(0), *features_, current().k);
+  }
+  while (at < program_.instructions().size()) at = step(at, &sink);
+  at_ = at;
+  gather_near();
   write_final(sink);
 }
 
+// Chain after chain up to the average over all planes; leaves the averages as the current value.
+template <typename T>
+void Runner<T>::run_chains(const Exact& exact) {
+  const Instruction& pool = program_.instructions()[plan_.end];
+  double* const pooled = pooled_.data();
+  std::fill_n(pooled, (1 + track_count_) * count_, 0.0);
+  const auto add = [&](const auto* sums, std::int64_t e) {
+    for (int a = 0; a <= track_count_; ++a)
+      pooled[a * count_ + e] += static_cast<double>(sums[a * count_ + e]);
+  };
+  std::vector<char> active;
+  for (const Route& route : plan_.routes) {
+    first_route_ = &route == &plan_.routes[0];
+    const T* const sums = chain(route);
+    active = current().active;
+    gather_near();
+    if (static_cast<std::int64_t>(near_.size()) < count_)
+      for (std::int64_t e = 0; e < count_; ++e)
+        if (closest_[e] >= T(kNear)) add(sums, e);
+    if (near_.empty()) continue;
+    Runner<double>& runner = exact();
+    const double* const precise = runner.chain(route);
+    for (const std::int32_t e : near_) add(precise, e);
+    active = runner.values_[0].active;
+  }
+  start({&plan_.rest_rows, &plan_.rest_columns});
+  Value& value = current();
+  value.active = active;
+  const double pixels = pool.rows.taps * pool.columns.taps, factor = 1.0 / (pixels * pixels);
+  for (int a = 0; a <= track_count_; ++a) {
+    T* const to = a ? value.theta[a - 1] : value.k;
+    for (std::int64_t e = 0; e < count_; ++e)
+      to[e] = static_cast<T>(factor * pooled[a * count_ + e]);
+  }
+  first_route_ = true;
+}
+
+template <typename T>
+const T* Runner<T>::chain(const Route& route) {
+  start(route);
+  at_ = 0;
+  loops_.products(grid(0), *features_, current().k);
+  for (std::size_t at = 0; at < plan_.end;) {
+    at = step(at, nullptr);
+    // Nothing is left to be done here if every entry is.
+    if (watched_ && std::all_of(closest_.data(), closest_.data() + count_,
+                                [](T rest) { return rest < T(kNear); }))
+      return nullptr;
+  }
+  at_ = plan_.end;
+  // Inputs that follow each other: one output of as many taps.
+  every_.resize(planes());
+  std::iota(every_.begin(), every_.end(), 0);
+  const WindowSpan span{0, 1, static_cast<std::int32_t>(planes()), 0};
+  const WindowSums all{&span, 1, every_.data(), planes(), 1, 1, count_};
+  T* const sums = sums_.data();
+  std::fill_n(sums, (1 + track_count_) * count_, T(0));
+  loops_.sum(all, sums, current().k, 1.0);
+  for (int t = 0; t < track_count_; ++t)
+    if (current().active[t])
+      loops_.sum(all, sums + (1 + t) * count_, current().theta[t], 1.0);
+  return sums;
+}
+
+template <typename T>
+void Runner<T>::gather_near() {
+  near_.clear();
+  if (!watched_) return;
+  for (std::int64_t e = 0; e < count_; ++e)
+    if (closest_[e] < T(kNear)) near_.push_back(static_cast<std::int32_t>(e));
+}
+
+template <typename T>
+PlaneGrid Runner<T>::grid(std::size_t at) const {
+  const std::vector<AxisPair>&rows = (*route_.rows)[at].pairs, &columns = (*route_.columns)[at].pairs;
+  return {rows.data(),
+          static_cast<std::int64_t>(rows.size()),
+          columns.data(),
+          static_cast<std::int64_t>(columns.size()),
+          program_.instructions()[at].before.width,
+          count_};
+}
+
+template <typename T>
 template <typename Body>
-void Runner::each_array(Value& value, const Body& body) const {
+void Runner<T>::each_array(Value& value, const Body& body) const {
   body(value.k);
   for (int t = 0; t < track_count_; ++t)
     if (value.active[t]) body(value.theta[t]);
 }
 
+// body(pixel, plane) for the planes of a pixel with itself.
+template <typename T>
 template <typename Body>
-void Runner::each_plane(int pixels, const Body& body) const {
-  if (!program_.pairs()) {
-    for (std::int64_t l = 0; l < pixels; ++l) body(l * count_, l * count_, l * count_);
-    return;
-  }
-  for (std::int64_t l = 0; l < pixels; ++l)
-    for (std::int64_t k = 0; k < pixels; ++k)
-      body((l * pixels + k) * count_, l * count_, k * count_);
+void Runner<T>::each_own(const Body& body) const {
+  const PlaneGrid g = grid(at_);
+  for (std::int64_t r = 0; r < g.row_count; ++r)
+    for (std::int64_t c = 0; c < g.column_count; ++c)
+      if (g.rows[r].left == g.rows[r].right && g.columns[c].left == g.columns[c].right)
+        body(g.rows[r].left * g.width + g.columns[c].left, r * g.column_count + c);
 }
 
-void Runner::step(std::size_t at, const BlockSink& sink) {
+template <typename T>
+std::size_t Runner<T>::step(std::size_t at, const BlockSink<T>* sink) {
   const Instruction& in = program_.instructions()[at];
-  if (alone_) record(at);
-  const std::int64_t size = program_.planes(in.before) * count_;
+  at_ = at;
+  if (alone_ && first_route_) record(at);
+  const std::int64_t size = planes() * count_;
   switch (in.op) {
     case Opcode::affine:
-      return affine(in);
+      affine(in);
+      break;
     case Opcode::patches:
-    case Opcode::pool:
-      return windows(in, at);
+    case Opcode::pool: {
+      const bool more = at + 1 < program_.instructions().size();
+      const Instruction* const next = more ? &program_.instructions()[at + 1] : nullptr;
+      if (windows(in, at, next && next->op == Opcode::affine ? next : nullptr)) return at + 2;
+      break;
+    }
     case Opcode::activation:
-      return activation(in, at);
-    case Opcode::normalise:
-      return normalise(at);
+      activation(in, at);
+      break;
+    case Opcode::normalise: {
+      const PixelSides<T> factor = sides(at, 0);
+      each_array(current(), [&](T* x) { loops_.scale_both(grid(at), factor, x); });
+      if (current().mean)
+        for (int l = 0; l < in.before.pixels(); ++l)
+          loops_.multiply(current().mean + l * count_, factor.left + l * factor.left_step, count_);
+      break;
+    }
     case Opcode::dropout:
-      return dropout(in);
+      if (alone_)
+        each_array(current(), [&](T* x) {
+          each_own([&](std::int64_t, std::int64_t plane) {
+            loops_.affine(x + plane * count_, 1.0 / in.x, 0.0, count_);
+          });
+        });
+      break;
     case Opcode::scale:
-      each_array(current(), [&](double* x) { loops_.affine(x, in.x * in.x, 0.0, size); });
+      each_array(current(), [&](T* x) { loops_.affine(x, in.x * in.x, 0.0, size); });
       if (current().mean) loops_.affine(current().mean, in.x, 0.0, in.before.pixels() * count_);
-      return;
+      break;
     case Opcode::push: {
       const Value& from = current();
       Value& to = values_[++depth_];
-      std::memcpy(to.k, from.k, size * sizeof(double));
+      std::memcpy(to.k, from.k, size * sizeof(T));
       for (int t = 0; t < track_count_; ++t)
-        if (from.active[t]) std::memcpy(to.theta[t], from.theta[t], size * sizeof(double));
+        if (from.active[t]) std::memcpy(to.theta[t], from.theta[t], size * sizeof(T));
       to.active = from.active;
       to.mean = nullptr;
       if (from.mean) {
         to.mean = to.mean_storage.data();
-        std::memcpy(to.mean, from.mean, in.before.pixels() * count_ * sizeof(double));
+        std::memcpy(to.mean, from.mean, in.before.pixels() * count_ * sizeof(T));
       }
-      return;
+      break;
     }
     case Opcode::swap:
       std::swap(current(), top());
-      return;
+      break;
     case Opcode::add:
     case Opcode::mix:
     case Opcode::multiply:
-      return add(in, at);
+      add(in, at);
+      break;
     case Opcode::flatten:
-      return flatten(in);
+      flatten(at);
+      break;
     case Opcode::emit:
-      for (std::size_t o = 0; o < plan_.outputs.size(); ++o) {
-        if (plan_.outputs[o].kind != Output::Kind::emitted || plan_.outputs[o].slot != in.index)
-          continue;
-        for (int c = 0; c < program_.planes(in.before); ++c)
-          write(sink.base[o], c, current().k + c * count_, sink);
-      }
-      return;
+      if (sink) emit(in, *sink);
+      break;
     case Opcode::emit_mean:
-      return;
+      break;
   }
+  return at + 1;
 }
 
-void Runner::affine(const Instruction& in) {
+template <typename T>
+void Runner<T>::affine(const Instruction& in) {
   Value& value = current();
-  const std::int64_t size = program_.planes(in.before) * count_;
+  const std::int64_t size = planes() * count_;
   const bool trains = in.z != 0.0 || in.w != 0.0;
   const int group = plan_.tracks == Tracks::total ? 0 : in.index;
   for (int t = 0; t < track_count_; ++t) {
@@ -190,7 +326,7 @@ void Runner::affine(const Instruction& in) {
       if (value.active[t]) {
         loops_.combine(value.theta[t], in.x, value.k, in.z, in.w, size);
       } else {
-        std::memcpy(value.theta[t], value.k, size * sizeof(double));
+        std::memcpy(value.theta[t], value.k, size * sizeof(T));
         if (in.z != 1.0 || in.w != 0.0) loops_.affine(value.theta[t], in.z, in.w, size);
         value.active[t] = 1;
       }
@@ -202,259 +338,91 @@ void Runner::affine(const Instruction& in) {
   value.mean = nullptr;
 }
 
-void Runner::windows(const Instruction& in, std::size_t at) {
+// Sums over windows, one axis after the other; the last pass can do the affine step that follows.
+template <typename T>
+bool Runner<T>::windows(const Instruction& in, std::size_t at, const Instruction* affine) {
   Value& value = current();
-  const auto map = [&](double*& array) {
-    for (const WindowPass& pass : plan_.passes[at]) {
-      loops_.sum_runs(spare_, array, zeros_.data(), pass.source.data(), pass.taps, pass.factor,
-                      pass.outputs, pass.run * count_);
-      std::swap(array, spare_);
-    }
+  const AxisStage &rows = (*route_.rows)[at], &columns = (*route_.columns)[at];
+  const std::int64_t columns_after =
+      columns.passes.empty() ? columns.pairs.size() : columns.passes.back().outputs;
+  struct Pass {
+    WindowSums sums;
+    double factor;
   };
-  map(value.k);
-  for (int t = 0; t < track_count_; ++t)
-    if (value.active[t]) map(value.theta[t]);
-  if (!value.mean) return;
-  if (in.op == Opcode::patches) {  // not known any more; the program does not ask for it again
+  Pass passes[4];
+  int count = 0;
+  for (const AxisPass& pass : columns.passes)
+    passes[count++] = {pass.sums(static_cast<std::int64_t>(rows.pairs.size()), count_), pass.factor};
+  for (const AxisPass& pass : rows.passes)
+    passes[count++] = {pass.sums(1, columns_after * count_), pass.factor};
+  const bool fuses = affine && count > 0 && plan_.tracks != Tracks::separate;
+  for (int p = 0; p < count - fuses; ++p)
+    each_array(value, [&](T*& array) {
+      loops_.sum(passes[p].sums, spare_[0], array, passes[p].factor);
+      std::swap(array, spare_[0]);
+    });
+  if (fuses) {
+    const Pass& last = passes[count - 1];
+    const AffinePlan plan{affine->x * last.factor, affine->y, affine->z * last.factor, affine->w};
+    const bool tracked = track_count_ > 0, was = tracked && value.active[0];
+    const bool is = was || (tracked && (affine->z != 0.0 || affine->w != 0.0));
+    loops_.sum_affine(last.sums, plan, spare_[0], value.k, is ? spare_[1] : nullptr,
+                      was ? value.theta[0] : nullptr);
+    std::swap(value.k, spare_[0]);
+    if (is) std::swap(value.theta[0], spare_[1]);
+    if (is) value.active[0] = 1;
+  }
+  if (in.op == Opcode::pool && !fuses) {
+    if (value.mean) pool_means(in);
+  } else {  // not known any more; the program does not ask for it again
     value.mean = nullptr;
-    return;
   }
-  // Means have one plane per pixel, also where the covariances have pixel pairs.
-  double* mean = value.mean;
-  for (const WindowPass& pass : window_passes(in, false)) {
-    loops_.sum_runs(spare_, mean, zeros_.data(), pass.source.data(), pass.taps, pass.factor,
-                    pass.outputs, pass.run * count_);
-    std::memcpy(mean, spare_, sizeof(double) * pass.outputs * pass.run * count_);
-  }
+  return fuses;
 }
 
-Runner::Sides Runner::expand(std::size_t at, Buffer<double> SideTables::Entry::*field, int pixels,
-                             int slot) {
-  const std::int64_t stride = program_.max_pixels() * max_entries_;
-  double* const left = expanded_.data() + 2 * slot * stride;
-  double* const right = left + stride;
-  if (alone_) {
-    const double* const table = (tables_->at[at].*field).data() + begin_;
-    if (pixels == 1) return {table, table};
-    for (std::int64_t l = 0; l < pixels; ++l)
-      std::copy_n(table + l * tables_->n, count_, left + l * count_);
-    return {left, left};
-  }
-  const double* const from_left = (left_->at[at].*field).data();
-  const double* const from_right = (right_->at[at].*field).data();
-  for (std::int64_t l = 0; l < pixels; ++l) {
-    const double* const row_left = from_left + l * left_->n;
-    const double* const row_right = from_right + l * right_->n;
-    if (pairs_.segment) {
-      std::fill_n(left + l * count_, count_, row_left[pairs_.i0]);
-      if (pixels > 1) std::copy_n(row_right + pairs_.j0, count_, right + l * count_);
-      continue;
-    }
+// Means have one plane per pixel, also where the covariances have pixel pairs.
+template <typename T>
+void Runner<T>::pool_means(const Instruction& in) {
+  T* const mean = current().mean;
+  const auto pass = [&](const AxisWindows& windows, std::int64_t repeats, std::int64_t run) {
+    if (windows.trivial()) return;
+    const AxisPass axis(windows.source, windows.taps, windows.inputs, 1.0 / windows.taps);
+    loops_.sum(axis.sums(repeats, run), spare_mean_.data(), mean, axis.factor);
+    std::memcpy(mean, spare_mean_.data(), repeats * windows.outputs * run * sizeof(T));
+  };
+  pass(in.columns, in.before.height, count_);
+  pass(in.rows, 1, in.after.width * count_);
+}
+
+template <typename T>
+PixelSides<T> Runner<T>::sides(std::size_t at, int field) {
+  using Entry = typename SideTablesOf<T>::Entry;
+  Buffer<T> Entry::* const fields[] = {&Entry::first, &Entry::second, &Entry::third};
+  const T* const from_left = (left_->at[at].*fields[field]).data();
+  const T* const from_right = (right_->at[at].*fields[field]).data();
+  // Neighbours among the examples: the tables as they are.
+  if (alone_) return {from_left + begin_, left_->n, from_right + begin_, right_->n, false};
+  if (pairs_.segment)
+    return {from_left + pairs_.i0, left_->n, from_right + pairs_.j0, right_->n, true};
+  const std::int64_t pixels = program_.instructions()[at].before.pixels();
+  T* const left = expanded_.data() + (plan_.tables[at] + 2 * field * pixels) * max_entries_;
+  T* const right = left + pixels * max_entries_;
+  char& done = expanded_fields_[3 * at + field];
+  for (std::int64_t l = 0; l < pixels && !done; ++l) {
     for (std::int64_t e = 0; e < count_; ++e) {
-      left[l * count_ + e] = row_left[pairs_.i[e]];
-      right[l * count_ + e] = row_right[pairs_.j[e]];
+      left[l * count_ + e] = from_left[l * left_->n + pairs_.i[e]];
+      right[l * count_ + e] = from_right[l * right_->n + pairs_.j[e]];
     }
   }
-  if (pairs_.segment && pixels == 1) return {left, from_right + pairs_.j0};
-  return {left, right};
+  done = 1;
+  return {left, count_, right, count_, false};
 }
 
-void Runner::activation(const Instruction& in, std::size_t at) {
-  Value& value = current();
-  const ProgramActivation& formula = program_.activations()[in.index];
-  const int pixels = in.before.pixels();
-  double* active[64];
-  std::vector<double*> many;
-  int tracks = 0;
-  for (int t = 0; t < track_count_; ++t) tracks += value.active[t];
-  require(tracks == 0 || formula.differentiable,
-          "activation: " + formula.name + " is not differentiable, so there is no tangent kernel");
-  double** theta = active;
-  if (tracks > 64) {
-    many.resize(tracks);
-    theta = many.data();
-  }
-  for (int t = 0, next = 0; t < track_count_; ++t)
-    if (value.active[t]) theta[next++] = value.theta[t];
-  const duals::Rectified* const parameters =
-      formula.value ? formula.value->rectified_parameters() : nullptr;
-  const duals::Rectified* const slope =
-      formula.derivative ? formula.derivative->rectified_parameters() : nullptr;
-  const bool has_zero = left_->at[at].has_zero || right_->at[at].has_zero;
-  if (!alone_ && parameters && parameters->order == 1 && (slope || tracks == 0) && !has_zero) {
-    const RectifiedPlan plan = rectified_plan(*parameters, slope, in.x);
-    Deviations d{};
-    if (pairs_.segment) {  // the tables as they are
-      const SideTables::Entry &left = left_->at[at], &right = right_->at[at];
-      d = {left.second.data() + pairs_.i0,  left.third.data() + pairs_.i0,  left_->n, true,
-           right.second.data() + pairs_.j0, right.third.data() + pairs_.j0, right_->n};
-    } else {
-      const Sides root = expand(at, &SideTables::Entry::second, pixels, 0);
-      const Sides inverse = expand(at, &SideTables::Entry::third, pixels, 1);
-      d = {root.left, inverse.left, count_, false, root.right, inverse.right, count_};
-    }
-    if (!program_.pairs()) {
-      loops_.rectified(plan, d, value.k, theta, tracks, pixels, count_);
-    } else {
-      const std::int64_t left_step = std::exchange(d.left_step, 0);
-      for (std::int64_t l = 0; l < pixels; ++l) {
-        loops_.rectified(plan, d, value.k + l * pixels * count_, theta, tracks, pixels, count_);
-        for (int t = 0; t < tracks; ++t) theta[t] += pixels * count_;
-        d.left += left_step;
-        d.left_inverse += left_step;
-      }
-    }
-  } else {
-    std::unique_ptr<EntryDual> own_value, own_derivative;
-    const EntryDual *with = nullptr, *with_derivative = nullptr;
-    const Sides variance = expand(at, &SideTables::Entry::first, pixels, 0);
-    if (alone_) {
-      const std::int64_t size = pixels * count_;
-      const auto ask = [&](int derivative) {
-        require(service_ != nullptr, "activation: no closed form and no service to ask");
-        return service_->dual(in.index, derivative, variance.left, size, variance.right, size);
-      };
-      if (!formula.value) own_value = ask(0);
-      if (!formula.derivative && tracks > 0) own_derivative = ask(1);
-      with = own_value.get();
-      with_derivative = own_derivative.get();
-    } else {
-      with = duals_->value[in.index].get();
-      with_derivative = duals_->derivative[in.index].get();
-    }
-    general_activation(in, variance, with, with_derivative);
-  }
-  if (alone_ && program_.uses_means()) {
-    value.mean = value.mean_storage.data();
-    const Sides variance = expand(at, &SideTables::Entry::first, pixels, 0);
-    const std::int64_t size = pixels * count_;
-    const double root_scale = std::sqrt(in.x);
-    if (parameters && parameters->order == 1) {
-      const double mean = 2.0 * parameters->mean / kRootTwoPi;
-      for (std::int64_t e = 0; e < size; ++e) value.mean[e] = mean * std::sqrt(variance.left[e]);
-    } else {
-      require(service_ != nullptr, "activation: no closed form of its mean and no service to ask");
-      service_->means(in.index, variance.left, size, value.mean);
-    }
-    for (std::int64_t e = 0; e < size; ++e) value.mean[e] *= root_scale;
-  }
-}
-
-void Runner::general_activation(const Instruction& in, const Sides& variance, const EntryDual* with,
-                                const EntryDual* with_derivative) {
-  Value& value = current();
-  const ProgramActivation& formula = program_.activations()[in.index];
-  const int pixels = in.before.pixels();
-  const std::int64_t size = program_.planes(in.before) * count_;
-  bool tracked = false;
-  for (char active : value.active) tracked = tracked || active;
-  // Variances of every entry, plane after plane, and their places in the tables.
-  const auto fill = [&](std::int64_t begin, std::int64_t count, double* p, double* q,
-                        std::int32_t* place_left, std::int32_t* place_right) {
-    for (std::int64_t done = 0; done < count;) {
-      const std::int64_t plane = (begin + done) / count_, e = (begin + done) % count_;
-      const std::int64_t l = program_.pairs() ? plane / pixels : plane;
-      const std::int64_t k = program_.pairs() ? plane % pixels : plane;
-      const std::int64_t here = std::min(count_ - e, count - done);
-      std::copy_n(variance.left + l * count_ + e, here, p + done);
-      std::copy_n(variance.right + k * count_ + e, here, q + done);
-      if (place_left) {
-        for (std::int64_t x = 0; x < here; ++x) {
-          const std::int64_t at = e + x;
-          if (alone_) {
-            place_left[done + x] = static_cast<std::int32_t>(l * count_ + at);
-            place_right[done + x] = static_cast<std::int32_t>(k * count_ + at);
-          } else {
-            const std::int64_t i = pairs_.segment ? pairs_.i0 : pairs_.i[at];
-            const std::int64_t j = pairs_.segment ? pairs_.j0 + at : pairs_.j[at];
-            place_left[done + x] = static_cast<std::int32_t>(l * left_->n + i);
-            place_right[done + x] = static_cast<std::int32_t>(k * right_->n + j);
-          }
-        }
-      }
-      done += here;
-    }
-  };
-  const auto multiply = [&](std::int64_t begin, double* factor, std::int64_t count) {
-    for (std::int64_t k = 0; k < count; ++k) factor[k] *= in.x;
-    for (int t = 0; t < track_count_; ++t)
-      if (value.active[t]) loops_.multiply(value.theta[t] + begin, factor, count);
-  };
-  if ((with && with->whole_blocks()) || (with_derivative && with_derivative->whole_blocks())) {
-    if (chunks_.size() < 4 * size) chunks_ = Buffer<double>(4 * size);
-    double *const p = chunks_.data(), *const q = p + size, *const out = q + size,
-                  *const factor = out + size;
-    fill(0, size, p, q, nullptr, nullptr);
-    require(with && (with_derivative || !tracked),
-            "activation: value and derivative must both work on whole blocks");
-    with->evaluate_block(value.k, p, q, size, out);
-    if (tracked) {
-      with_derivative->evaluate_block(value.k, p, q, size, factor);
-      multiply(0, factor, size);
-    }
-    for (std::int64_t k = 0; k < size; ++k) value.k[k] = in.x * out[k];
-    return;
-  }
-  const bool places =
-      (with && with->needs_places()) || (with_derivative && with_derivative->needs_places());
-  DualChunk x;
-  alignas(64) double out[kDualChunk];
-  std::int32_t place_left[kDualChunk], place_right[kDualChunk];
-  for (std::int64_t begin = 0; begin < size; begin += kDualChunk) {
-    const std::int64_t count = std::min<std::int64_t>(kDualChunk, size - begin);
-    std::copy_n(value.k + begin, count, x.r);
-    fill(begin, count, x.p, x.q, places ? place_left : nullptr, place_right);
-    for (std::int64_t k = count; k < kDualChunk; ++k) {
-      x.r[k] = 0.0;
-      x.p[k] = x.q[k] = 1.0;
-    }
-    require(prepare_chunk(x, kSlack),
-            "X: a covariance inside the program is not finite, exceeds 1e100 or its variances");
-    for (int k = 0; k < kDualChunk; ++k)  // as the arc-cosine loop does, see kParallel there
-      x.d[k] = x.d[k] < kParallel2 * (x.p[k] * x.q[k]) ? 0.0 : x.d[k];
-    const auto evaluate = [&](const std::optional<Dual>& closed, const EntryDual* other) {
-      if (closed) {
-        closed->evaluate(x, out);
-      } else {
-        require(other != nullptr, "activation: no dual for it");
-        other->evaluate(x, place_left, place_right, static_cast<int>(count), out);
-      }
-    };
-    if (tracked) {
-      evaluate(formula.derivative, with_derivative);
-      multiply(begin, out, count);
-    }
-    evaluate(formula.value, with);
-    for (std::int64_t k = 0; k < count; ++k) value.k[begin + k] = in.x * out[k];
-  }
-}
-
-void Runner::normalise(std::size_t at) {
-  const int pixels = program_.instructions()[at].before.pixels();
-  const Sides factor = expand(at, &SideTables::Entry::first, pixels, 0);
-  each_array(current(), [&](double* x) {
-    each_plane(pixels, [&](std::int64_t plane, std::int64_t l, std::int64_t k) {
-      loops_.scale_both(x + plane, factor.left + l, factor.right + k, count_);
-    });
-  });
-  if (current().mean) loops_.multiply(current().mean, factor.left, pixels * count_);
-}
-
-void Runner::dropout(const Instruction& in) {
-  if (!alone_) return;
-  const int pixels = in.before.pixels();
-  each_array(current(), [&](double* x) {
-    each_plane(pixels, [&](std::int64_t plane, std::int64_t l, std::int64_t k) {
-      if (l == k) loops_.affine(x + plane, 1.0 / in.x, 0.0, count_);
-    });
-  });
-}
-
-void Runner::add(const Instruction& in, std::size_t at) {
+template <typename T>
+void Runner<T>::add(const Instruction& in, std::size_t at) {
   Value& c = current();
   Value& t = top();
-  const int pixels = in.before.pixels();
-  const std::int64_t size = program_.planes(in.before) * count_;
+  const std::int64_t size = planes() * count_;
   if (in.op == Opcode::multiply) {
     for (int g = 0; g < track_count_; ++g) {
       if (t.active[g]) loops_.multiply(t.theta[g], c.k, size);
@@ -482,18 +450,12 @@ void Runner::add(const Instruction& in, std::size_t at) {
       }
       c.active[g] = c.active[g] || t.active[g];
     }
-    if (in.means) {
-      const Sides mine = expand(at, &SideTables::Entry::first, pixels, 0);
-      const Sides other = expand(at, &SideTables::Entry::second, pixels, 1);
-      each_plane(pixels, [&](std::int64_t plane, std::int64_t l, std::int64_t k) {
-        loops_.add_outer(c.k + plane, in.x * in.y, mine.left + l, mine.right + k, other.left + l,
-                         other.right + k, count_);
-      });
-    }
+    if (in.means) loops_.add_outer(grid(at), in.x * in.y, sides(at, 0), sides(at, 1), c.k);
     if (alone_ && program_.uses_means() && (c.mean || t.mean)) {
-      double* const mean = c.mean_storage.data();
-      for (std::int64_t e = 0; e < pixels * count_; ++e)
-        mean[e] = (c.mean ? in.x * c.mean[e] : 0.0) + (t.mean ? in.y * t.mean[e] : 0.0);
+      T* const mean = c.mean_storage.data();
+      for (std::int64_t e = 0; e < in.before.pixels() * count_; ++e)
+        mean[e] = static_cast<T>((c.mean ? in.x * c.mean[e] : 0.0) +
+                                 (t.mean ? in.y * t.mean[e] : 0.0));
       c.mean = mean;
     }
     if (mixes) c.mean = nullptr;
@@ -502,79 +464,89 @@ void Runner::add(const Instruction& in, std::size_t at) {
   --depth_;
 }
 
-void Runner::flatten(const Instruction& in) {
+template <typename T>
+void Runner<T>::flatten(std::size_t at) {
   Value& value = current();
-  const std::int64_t pixels = in.before.pixels(), step = program_.pairs() ? pixels + 1 : 1;
-  each_array(value, [&](double* x) {
-    for (std::int64_t l = 1; l < pixels; ++l)
-      loops_.combine(x, 1.0, x + l * step * count_, 1.0, 0.0, count_);
-    loops_.affine(x, in.x, 0.0, count_);
+  const AxisPass& own = plan_.own[at];
+  each_array(value, [&](T*& x) {
+    loops_.sum(own.sums(1, count_), spare_[0], x, own.factor);
+    std::swap(x, spare_[0]);
   });
   value.mean = nullptr;
 }
 
-// What the instruction needs of one example alone, before it is executed.
-void Runner::record(std::size_t at) {
-  const Instruction& in = program_.instructions()[at];
-  SideTables::Entry& entry = tables_->at[at];
-  const Value& value = current();
-  const std::int64_t pixels = in.before.pixels(), step = program_.pairs() ? pixels + 1 : 1;
-  const auto variance = [&](std::int64_t l) { return value.k + l * step * count_; };
-  const auto row = [&](const Buffer<double>& table, std::int64_t l) {
-    return table.data() + l * tables_->n + begin_;
-  };
-  const auto copy_mean = [&](const double* mean, const Buffer<double>& table) {
-    for (std::int64_t l = 0; l < pixels; ++l) {
-      if (mean) {
-        std::copy_n(mean + l * count_, count_, row(table, l));
-      } else {
-        std::fill_n(row(table, l), count_, 0.0);
-      }
-    }
-  };
-  if (in.op == Opcode::activation) {
-    for (std::int64_t l = 0; l < pixels; ++l) {
-      const double* const v = variance(l);
-      std::copy_n(v, count_, row(entry.first, l));
-      if (entry.second.size() == 0) continue;
-      for (std::int64_t e = 0; e < count_; ++e) {
-        const double root = std::sqrt(v[e]);
-        row(entry.second, l)[e] = root;
-        row(entry.third, l)[e] = root > 0.0 ? 1.0 / root : 0.0;
-      }
-    }
-  } else if (in.op == Opcode::normalise) {
-    const auto inverse = [&](double v) {
-      const double sum = v + in.x;
-      return sum > kDualMinVariance ? 1.0 / std::sqrt(sum) : 0.0;
-    };
-    for (std::int64_t e = 0; e < count_; ++e) {
-      double mean = 0.0;
-      if (in.per_image) {
-        for (std::int64_t l = 0; l < pixels; ++l) mean += variance(l)[e];
-        mean /= static_cast<double>(pixels);
-      }
-      for (std::int64_t l = 0; l < pixels; ++l)
-        row(entry.first, l)[e] = inverse(in.per_image ? mean : variance(l)[e]);
-    }
-  } else if (in.means) {
-    copy_mean(value.mean, entry.first);
-    copy_mean(top().mean, entry.second);
-  } else if (in.op == Opcode::emit_mean && (*means_)[in.index]) {
-    double* const out = (*means_)[in.index];
-    for (std::int64_t l = 0; l < pixels; ++l) {
-      double* const to = out + l * tables_->n + begin_;
-      if (value.mean) {
-        std::copy_n(value.mean + l * count_, count_, to);
-      } else {
-        std::fill_n(to, count_, 0.0);
-      }
+template <typename T>
+void Runner<T>::emit(const Instruction& in, const BlockSink<T>& sink) {
+  const PlaneGrid g = grid(at_);
+  const std::int64_t pixels = in.before.pixels();
+  for (std::size_t o = 0; o < plan_.outputs.size(); ++o) {
+    if (plan_.outputs[o].kind != Output::Kind::emitted || plan_.outputs[o].slot != in.index)
+      continue;
+    for (std::int64_t plane = 0; plane < planes(); ++plane) {
+      const AxisPair row = g.rows[plane / g.column_count], column = g.columns[plane % g.column_count];
+      const std::int64_t l = row.left * g.width + column.left, k = row.right * g.width + column.right;
+      write(sink.base[o], program_.pairs() ? l * pixels + k : l, current().k + plane * count_, sink);
     }
   }
 }
 
-void Runner::write(double* base, int channel, const double* plane, const BlockSink& sink) const {
-  double* const out = base + channel * sink.channel_stride;
+// What the instruction needs of one example alone, before it is executed.
+template <typename T>
+void Runner<T>::record(std::size_t at) {
+  const Instruction& in = program_.instructions()[at];
+  auto& entry = tables_->at[at];
+  const Value& value = current();
+  const std::int64_t pixels = in.before.pixels();
+  const auto row = [&](const Buffer<T>& table, std::int64_t l) {
+    return table.data() + l * tables_->n + begin_;
+  };
+  const auto copy_mean = [&](const T* mean, T* out) {
+    for (std::int64_t l = 0; l < pixels; ++l) {
+      T* const to = out + l * tables_->n + begin_;
+      if (mean)
+        std::copy_n(mean + l * count_, count_, to);
+      else
+        std::fill_n(to, count_, T(0));
+    }
+  };
+  if (in.op == Opcode::activation) {
+    each_own([&](std::int64_t l, std::int64_t plane) {
+      const T* const v = value.k + plane * count_;
+      std::copy_n(v, count_, row(entry.first, l));
+      if (entry.second.size() == 0) return;
+      T *const root = row(entry.second, l), *const inverse = row(entry.third, l);
+      for (std::int64_t e = 0; e < count_; ++e) {
+        root[e] = v[e] < T(kDualMinVariance) ? T(0) : std::sqrt(v[e]);
+        inverse[e] = root[e] > T(0) ? T(1) / root[e] : T(0);
+      }
+    });
+  } else if (in.op == Opcode::normalise) {
+    each_own([&](std::int64_t l, std::int64_t plane) {
+      std::copy_n(value.k + plane * count_, count_, row(entry.first, l));
+    });
+    for (std::int64_t e = 0; e < count_; ++e) {
+      T mean = 0;
+      for (std::int64_t l = 0; l < pixels; ++l) mean += row(entry.first, l)[e];
+      mean /= static_cast<T>(pixels);
+      for (std::int64_t l = 0; l < pixels; ++l) {
+        T& v = row(entry.first, l)[e];
+        const T sum = (in.per_image ? mean : v) + static_cast<T>(in.x);
+        v = sum > T(kDualMinVariance) ? T(1) / std::sqrt(sum) : T(0);
+      }
+    }
+  } else if (in.means) {
+    copy_mean(value.mean, entry.first.data());
+    copy_mean(top().mean, entry.second.data());
+  } else if constexpr (std::is_same_v<T, double>) {
+    if (in.op == Opcode::emit_mean && (*means_)[in.index])
+      copy_mean(value.mean, (*means_)[in.index]);
+  }
+}
+
+template <typename T>
+void Runner<T>::write(T* base, std::int64_t channel, const T* plane,
+                      const BlockSink<T>& sink) const {
+  T* const out = base + channel * sink.channel_stride;
   if (!sink.place) {
     std::copy_n(plane, sink.real, out);
     return;
@@ -582,10 +554,11 @@ void Runner::write(double* base, int channel, const double* plane, const BlockSi
   for (std::int64_t e = 0; e < sink.real; ++e) out[sink.place[e]] = plane[e];
 }
 
-void Runner::write_final(const BlockSink& sink) const {
-  const Value& value = values_[depth_];
+template <typename T>
+void Runner<T>::write_final(const BlockSink<T>& sink) {
+  const Value& value = current();
   for (std::size_t o = 0; o < plan_.outputs.size(); ++o) {
-    double* const base = sink.base[o];
+    T* const base = sink.base[o];
     if (plan_.outputs[o].kind == Output::Kind::nngp) write(base, 0, value.k, sink);
     if (plan_.outputs[o].kind == Output::Kind::grams) {
       for (int t = 0; t < track_count_; ++t)
@@ -596,13 +569,16 @@ void Runner::write_final(const BlockSink& sink) const {
         write(base, 0, value.active[0] ? value.theta[0] : zeros_.data(), sink);
         continue;
       }
-      double* const sum = spare_;
-      std::fill_n(sum, count_, 0.0);
+      T* const sum = spare_[0];
+      std::fill_n(sum, count_, T(0));
       for (int t = 0; t < track_count_; ++t)
         if (value.active[t]) loops_.combine(sum, 1.0, value.theta[t], 1.0, 0.0, count_);
       write(base, 0, sum, sink);
     }
   }
 }
+
+template class Runner<float>;
+template class Runner<double>;
 
 }  // namespace lazygram

@@ -6,7 +6,7 @@
 #include <string>
 #include <type_traits>
 
-#include "gram/arccosine.hpp"
+#include "gram/angle_loops.hpp"
 #include "lazygram/blas.hpp"
 #include "lazygram/error.hpp"
 #include "lazygram/gram.hpp"
@@ -14,52 +14,15 @@
 #include "tiles/angle_path.hpp"
 #include "tiles/examples.hpp"
 #include "tiles/product.hpp"
+#include "tiles/run_path.hpp"
 #include "tiles/runner.hpp"
 
 namespace lazygram {
 namespace {
 
-constexpr std::int64_t kVectorEdge = 256;  // of a tile of vectors: products run at full speed
-constexpr std::int64_t kImageEdge = 32;
-constexpr std::int64_t kPairEdge = 8;
-// Bytes that a block of pairs may take: the planes it goes over and over again stay in the level-2
-// cache.
-constexpr std::int64_t kBlockBytes = 1 << 18;
 constexpr std::int64_t kAloneBytes = 1 << 26;  // of a block of examples whose duals are asked for
-// Cosines above this are computed again from the difference of the two vectors.
-constexpr double kNearCosine = 0.999;
-
-struct Scratch {
-  std::unique_ptr<Runner> runner;
-  Buffer<double> products;  // vectors: inner products of a tile
-  Buffer<double> left, right;
-  std::vector<Buffer<double>> out;  // per output: [channels][edge * edge]
-  std::vector<std::int32_t> i, j;
-  std::vector<std::int64_t> place;
-};
-
-std::int64_t tile_edge(const Program& program) {
-  if (program.pairs()) return kPairEdge;
-  return program.is_image() ? kImageEdge : kVectorEdge;
-}
-
-std::int64_t block_entries(const RunnerPlan& plan) {
-  const std::int64_t edge = tile_edge(plan.program);
-  if (!plan.program.is_image()) return edge;
-  const std::int64_t fitting = kBlockBytes / plan.bytes_per_entry() / 8 * 8;
-  return std::clamp<std::int64_t>(fitting, 8, plan.program.pairs() ? edge * edge : edge);
-}
-
-int output_channels(const Program& program, const Output& output) {
-  switch (output.kind) {
-    case Output::Kind::grams:
-      return program.groups();
-    case Output::Kind::emitted:
-      return program.planes(program.emit_shape(output.slot));
-    default:
-      return 1;
-  }
-}
+// Standard deviations of examples that float can take part in: products of them stay in its range.
+constexpr double kSmallest = 1e-12, kLargest = 1e12;
 
 // Writes a tile's channel, or its mirror image, to the caller's array.
 template <typename T>
@@ -74,7 +37,7 @@ void copy_tile(const T* tile, std::int64_t edge, const TileGrid::Tile& t, const 
   if (across == 1) {
     for (std::int64_t r = 0; r < t.rows; ++r) std::copy_n(tile + r * edge, t.cols, data + r * down);
   } else if (down == 1) {
-    arccosine_kernels<T>().transpose(tile, edge, t.rows, t.cols, data, across);
+    angle_loops<T>().transpose(tile, edge, t.rows, t.cols, data, across);
   } else {
     for (std::int64_t r = 0; r < t.rows; ++r)
       for (std::int64_t c = 0; c < t.cols; ++c) data[r * down + c * across] = tile[r * edge + c];
@@ -111,6 +74,8 @@ struct Evaluation::State {
   std::vector<int> mean_pixels;
   std::unique_ptr<AnglePath<float>> single_angles;
   std::unique_ptr<AnglePath<double>> double_angles;
+  std::unique_ptr<RunPath<float>> single_runs;
+  std::unique_ptr<RunPath<double>> double_runs;
   double input_scale = 1.0;
   std::int64_t edge;
 
@@ -126,6 +91,7 @@ struct Evaluation::State {
   const Examples& second() const { return other ? *other : first; }
   const Examples* second_or_null() const { return other.get(); }
 
+  bool by_angles() const { return single_angles || double_angles; }
   bool asks() const {
     for (const ProgramActivation& a : program.activations()) {
       const bool plain =
@@ -137,103 +103,16 @@ struct Evaluation::State {
     return false;
   }
 
-  void products_of_pairs(const std::int32_t* i, const std::int32_t* j, std::int64_t count,
-                         Scratch& s, double* K) const;
-  void products_of_segment(std::int64_t i, std::int64_t j, std::int64_t count, double* K) const;
-  void multiply_packed(const double* left, const double* right, std::int64_t count,
-                       double* K) const;
   void alone(Examples& examples, ActivationService* service, const RunOptions& options,
              bool wanted);
-  void vector_tile(const TileGrid::Tile& t, Scratch& s) const;
-  void segment_tile(const TileGrid::Tile& t, Scratch& s) const;
-  void pair_tile(const TileGrid::Tile& t, Scratch& s) const;
-  void prepare(Scratch& s) const;
-  void tile(const TileGrid::Tile& t, Scratch& s) const;
   template <typename T>
   void complete(const TileGrid::Tile& t, std::size_t output, std::vector<Buffer<T>>& out) const;
   void choose_angles(bool single);
-  BlockSink sink(const Scratch& s) const;
+  void choose_runs(bool single);
+  // body(scratch per thread, compute(tile, scratch)) with the path that was chosen.
+  template <typename Body>
+  void with_path(int threads, const Body& body) const;
 };
-
-// K[planes][count] from packed features [channels * pixels][count].
-void Evaluation::State::multiply_packed(const double* left, const double* right, std::int64_t count,
-                                        double* K) const {
-  const TileLoops& loops = tile_loops();
-  const std::int64_t pixels = program.input_shape().pixels(), channels = first.features / pixels;
-  const std::int64_t rights = program.pairs() ? pixels : 1;
-  for (std::int64_t l = 0; l < pixels; ++l) {
-    double* const k = K + l * rights * count;
-    std::fill_n(k, rights * count, 0.0);
-    for (std::int64_t c = 0; c < channels; ++c) {
-      const double* const a = left + (c * pixels + l) * count;
-      const double* const b = right + (c * pixels + (program.pairs() ? 0 : l)) * count;
-      loops.multiply_add(k, a, b, rights, count);
-    }
-  }
-  if (input_scale != 1.0) loops.affine(K, input_scale, 0.0, pixels * rights * count);
-}
-
-void Evaluation::State::products_of_pairs(const std::int32_t* i, const std::int32_t* j,
-                                          std::int64_t count, Scratch& s, double* K) const {
-  const Examples& right = second();
-  for (std::int64_t f = 0; f < first.features; ++f) {
-    const double* const from_left = first.columns.data() + f * first.n;
-    const double* const from_right = right.columns.data() + f * right.n;
-    for (std::int64_t e = 0; e < count; ++e) {
-      s.left[f * count + e] = from_left[i[e]];
-      s.right[f * count + e] = from_right[j[e]];
-    }
-  }
-  multiply_packed(s.left.data(), s.right.data(), count, K);
-}
-
-void Evaluation::State::products_of_segment(std::int64_t i, std::int64_t j, std::int64_t count,
-                                            double* K) const {
-  const TileLoops& loops = tile_loops();
-  const Examples& right = second();
-  const std::int64_t pixels = program.input_shape().pixels(), channels = first.features / pixels;
-  std::fill_n(K, pixels * count, 0.0);
-  for (std::int64_t l = 0; l < pixels; ++l) {
-    for (std::int64_t c = 0; c < channels; ++c) {
-      const std::int64_t f = c * pixels + l;
-      loops.combine(K + l * count, 1.0, right.columns.data() + f * right.n + j,
-                    input_scale * first.columns[f * first.n + i], 0.0, count);
-    }
-  }
-}
-
-void Evaluation::State::prepare(Scratch& s) const {
-  if (s.runner) return;
-  const std::int64_t entries = block_entries(plan);
-  s.runner = std::make_unique<Runner>(plan, entries);
-  if (program.pairs()) {
-    s.left = Buffer<double>(first.features * entries);
-    s.right = Buffer<double>(first.features * entries);
-  } else if (!program.is_image()) {
-    s.products = Buffer<double>(edge * edge);
-  }
-  for (const Output& output : plan.outputs)
-    s.out.emplace_back(output_channels(program, output) * edge * edge);
-}
-
-BlockSink Evaluation::State::sink(const Scratch& s) const {
-  BlockSink sink;
-  for (const Buffer<double>& out : s.out) sink.base.push_back(out.data());
-  sink.channel_stride = edge * edge;
-  return sink;
-}
-
-// Computes a tile into s.out; the lower half of a diagonal tile is left to complete().
-void Evaluation::State::tile(const TileGrid::Tile& t, Scratch& s) const {
-  prepare(s);
-  if (program.pairs()) {
-    pair_tile(t, s);
-  } else if (program.is_image()) {
-    segment_tile(t, s);
-  } else {
-    vector_tile(t, s);
-  }
-}
 
 // Puts the values of pairs (i, i) in, and the lower half of a diagonal tile.
 template <typename T>
@@ -297,42 +176,84 @@ void Evaluation::State::choose_angles(bool single) {
   if (other) other->rows = {};
 }
 
+// Programs that are run on every pair.
+void Evaluation::State::choose_runs(bool single) {
+  const auto fits = [](double deviation) {
+    return deviation == 0.0 || (deviation >= kSmallest && deviation <= kLargest);
+  };
+  for (const Examples* examples : {static_cast<const Examples*>(&first), second_or_null()}) {
+    if (!examples || !single) continue;
+    for (std::size_t k = 0; k < program.instructions().size(); ++k) {
+      const Opcode op = program.instructions()[k].op;
+      const Buffer<double>& table = examples->tables.at[k].first;
+      for (std::int64_t e = 0; e < table.size(); ++e)
+        single = single && (op == Opcode::activation  ? fits(std::sqrt(table[e]))
+                            : op == Opcode::normalise ? fits(table[e])
+                                                      : true);
+    }
+  }
+  if (single) {
+    single_runs =
+        std::make_unique<RunPath<float>>(plan, first, second_or_null(), duals, input_scale);
+  } else {
+    double_runs =
+        std::make_unique<RunPath<double>>(plan, first, second_or_null(), duals, input_scale);
+  }
+}
+
+template <typename Body>
+void Evaluation::State::with_path(int threads, const Body& body) const {
+  const auto run = [&](auto scratch, const auto& path) {
+    body(scratch, [&](const TileGrid::Tile& t, auto& mine) { path.tile(t, mine); });
+  };
+  if (single_runs) return run(std::vector<RunScratch<float>>(threads), *single_runs);
+  if (double_runs) return run(std::vector<RunScratch<double>>(threads), *double_runs);
+  const auto angles = [&](auto scratch, const auto& path) {
+    body(scratch, [&](const TileGrid::Tile& t, auto& mine) { path.tile(t, edge, mine); });
+  };
+  if (single_angles) return angles(std::vector<AngleScratch<float>>(threads), *single_angles);
+  angles(std::vector<AngleScratch<double>>(threads), *double_angles);
+}
+
 void Evaluation::State::alone(Examples& examples, ActivationService* service,
                               const RunOptions& options, bool wanted) {
   const std::int64_t n = examples.n;
   const bool asking = asks();
-  std::int64_t entries = asking ? std::clamp<std::int64_t>(kAloneBytes / plan.bytes_per_entry() / 8,
+  const auto bytes = static_cast<std::int64_t>(sizeof(double)) * plan.values_per_entry();
+  std::int64_t entries = asking ? std::clamp<std::int64_t>(kAloneBytes / bytes / 8,
                                                            1, std::max<std::int64_t>(1, n / 8)) *
                                       8
-                                : std::max<std::int64_t>(8, block_entries(plan));
+                                : block_entries<double>(plan);
   entries = std::min(entries, round_up(n, 8));
   std::vector<double*> mean_rows;
   for (const Buffer<double>& mean : means) mean_rows.push_back(wanted ? mean.data() : nullptr);
-  std::vector<std::unique_ptr<Runner>> runners(asking ? 1 : resolve_threads(options.threads));
+  std::vector<std::unique_ptr<Runner<double>>> runners(asking ? 1 : resolve_threads(options.threads));
   std::vector<Buffer<double>> packed(runners.size());
   const auto body = [&](std::int64_t tile, int thread) {
     if (!runners[thread]) {
-      runners[thread] = std::make_unique<Runner>(plan, entries);
+      runners[thread] = std::make_unique<Runner<double>>(plan, entries);
       if (program.is_image()) packed[thread] = Buffer<double>(examples.features * entries);
       // Outputs of the second examples are not wanted by anyone.
     }
-    Runner& runner = *runners[thread];
+    Runner<double>& runner = *runners[thread];
+    Features<double> features{};
     const std::int64_t begin = tile * entries, count = std::min(entries, n - begin);
     if (program.is_image()) {
       double* const x = packed[thread].data();
       for (std::int64_t f = 0; f < examples.features; ++f)
         std::copy_n(examples.columns.data() + f * n + begin, count, x + f * count);
-      multiply_packed(x, x, count, runner.input());
+      features =
+          packed_features<double>(program, x, x, examples.features, count, input_scale);
     } else {
       for (std::int64_t e = 0; e < count; ++e)
         runner.input()[e] = input_scale * examples.square[begin + e];
     }
-    BlockSink sink;
+    BlockSink<double> sink;
     for (const Buffer<double>& diagonal : diagonals)
       sink.base.push_back(wanted ? diagonal.data() + begin : nullptr);
     sink.channel_stride = n;
     sink.real = wanted ? count : 0;
-    runner.run_alone(begin, count, examples.tables, service, mean_rows, sink);
+    runner.run_alone(begin, count, program.is_image() ? &features : nullptr, examples.tables, service, mean_rows, sink);
   };
   const std::int64_t tiles = ceil_div(n, entries);
   if (asking) {
@@ -346,88 +267,6 @@ void Evaluation::State::alone(Examples& examples, ActivationService* service,
     parallel_tiles(tiles, quiet, body);
   }
   examples.tables.find_zeros(program);
-}
-
-void Evaluation::State::vector_tile(const TileGrid::Tile& t, Scratch& s) const {
-  const Examples& right = second();
-  gemm_nt<double>(t.rows, t.cols, first.features, input_scale, first.rows.row(t.i),
-                  first.rows.stride, right.rows.row(t.j), right.rows.stride, 0.0, s.products.data(),
-                  edge);
-  BlockSink to = sink(s);
-  const std::vector<double*> base = to.base;
-  for (std::int64_t r = 0; r < t.rows; ++r) {
-    const std::int64_t i = t.i + r, begin = t.diagonal ? r : 0, count = t.cols - begin;
-    double* const k = s.runner->input();
-    std::copy_n(s.products.data() + r * edge + begin, count, k);
-    const double size = std::sqrt(first.square[i]) * kNearCosine * input_scale;
-    for (std::int64_t c = 0; c < count; ++c) {
-      const double other_square = right.square[t.j + begin + c];
-      if (k[c] * k[c] <= size * size * other_square) continue;
-      if (first.square[i] > 0.0 && other_square > 0.0)
-        k[c] =
-            input_scale * near_product(first.rows.row(i), right.rows.row(t.j + begin + c),
-                                       first.features, first.square[i], other_square, k[c] > 0.0);
-    }
-    PairBlock block;
-    block.count = count;
-    block.segment = true;
-    block.i0 = i;
-    block.j0 = t.j + begin;
-    for (std::size_t o = 0; o < base.size(); ++o) to.base[o] = base[o] + r * edge + begin;
-    to.real = count;
-    s.runner->run_pairs(block, first.tables, right.tables, duals, to);
-  }
-}
-
-void Evaluation::State::segment_tile(const TileGrid::Tile& t, Scratch& s) const {
-  const std::int64_t entries = block_entries(plan);
-  BlockSink to = sink(s);
-  const std::vector<double*> base = to.base;
-  for (std::int64_t r = 0; r < t.rows; ++r) {
-    // On the diagonal whole vectors; complete() writes over what lies below it.
-    for (std::int64_t begin = t.diagonal ? r / 8 * 8 : 0; begin < t.cols; begin += entries) {
-      PairBlock block;
-      block.count = std::min(entries, t.cols - begin);
-      block.segment = true;
-      block.i0 = t.i + r;
-      block.j0 = t.j + begin;
-      products_of_segment(block.i0, block.j0, block.count, s.runner->input());
-      for (std::size_t o = 0; o < base.size(); ++o) to.base[o] = base[o] + r * edge + begin;
-      to.real = block.count;
-      s.runner->run_pairs(block, first.tables, second().tables, duals, to);
-    }
-  }
-}
-
-void Evaluation::State::pair_tile(const TileGrid::Tile& t, Scratch& s) const {
-  s.i.clear();
-  s.j.clear();
-  s.place.clear();
-  for (std::int64_t r = 0; r < t.rows; ++r) {
-    for (std::int64_t c = t.diagonal ? r : 0; c < t.cols; ++c) {
-      s.i.push_back(static_cast<std::int32_t>(t.i + r));
-      s.j.push_back(static_cast<std::int32_t>(t.j + c));
-      s.place.push_back(r * edge + c);
-    }
-  }
-  const std::int64_t real = static_cast<std::int64_t>(s.i.size());
-  while (s.i.size() % 8) {  // whole vectors: the last pair again
-    s.i.push_back(s.i.back());
-    s.j.push_back(s.j.back());
-  }
-  const std::int64_t entries = block_entries(plan), all = static_cast<std::int64_t>(s.i.size());
-  BlockSink to = sink(s);
-  for (std::int64_t begin = 0; begin < all; begin += entries) {
-    PairBlock block;
-    block.count = std::min(entries, all - begin);
-    block.i = s.i.data() + begin;
-    block.j = s.j.data() + begin;
-    products_of_pairs(block.i, block.j, block.count, s, s.runner->input());
-    to.place = s.place.data() + begin;
-    to.real = std::min(block.count, real - begin);
-    s.runner->run_pairs(block, first.tables, second().tables, duals, to);
-    interruption_point();
-  }
 }
 
 Evaluation::Evaluation(const Program& program, ConstMatrixView<double> X1,
@@ -477,6 +316,7 @@ Evaluation::Evaluation(const Program& program, ConstMatrixView<double> X1,
     if (!a.derivative && tracked && a.differentiable) s.duals.derivative[in.index] = ask(1);
   }
   if (precision != Precision::general) s.choose_angles(precision == Precision::single);
+  if (!s.by_angles()) s.choose_runs(precision == Precision::single);
 }
 
 Evaluation::~Evaluation() = default;
@@ -521,7 +361,7 @@ void Evaluation::block(std::int64_t i, std::int64_t rows, std::int64_t j, std::i
   };
   const TileGrid grid{rows, cols, triangle, s.edge};
   const int threads = resolve_threads(options.threads);
-  const auto run = [&](auto& scratch, const auto& compute) {
+  s.with_path(threads, [&](auto& scratch, const auto& compute) {
     parallel_tiles(grid.count(), options, [&](std::int64_t index, int thread) {
       const TileGrid::Tile local = grid.tile(index);
       TileGrid::Tile t = local;
@@ -531,17 +371,7 @@ void Evaluation::block(std::int64_t i, std::int64_t rows, std::int64_t j, std::i
       for (std::size_t o = 0; o < arrays.size(); ++o) s.complete(t, o, scratch[thread].out);
       copy(scratch[thread].out, local);
     });
-  };
-  if (s.single_angles) {
-    std::vector<AngleScratch<float>> scratch(threads);
-    run(scratch, [&](const auto& t, auto& mine) { s.single_angles->tile(t, s.edge, mine); });
-  } else if (s.double_angles) {
-    std::vector<AngleScratch<double>> scratch(threads);
-    run(scratch, [&](const auto& t, auto& mine) { s.double_angles->tile(t, s.edge, mine); });
-  } else {
-    std::vector<Scratch> scratch(threads);
-    run(scratch, [&](const auto& t, auto& mine) { s.tile(t, mine); });
-  }
+  });
 }
 
 void Evaluation::product(std::size_t output, ConstMatrixView<double> V, MatrixView<double> out,
@@ -550,8 +380,14 @@ void Evaluation::product(std::size_t output, ConstMatrixView<double> V, MatrixVi
   require(output < s.plan.outputs.size() && channels(output) == 1,
           "output: one value per pair is needed");
   require(V.rows == cols() && out.rows == rows() && out.cols == V.cols, "V, out: wrong shapes");
+  if (s.by_angles() && V.cols == 1 && s.plan.outputs.size() == 1) {
+    const double* const own = symmetric() ? diagonal(output) : nullptr;
+    if (s.single_angles)
+      return angle_product(*s.single_angles, rows(), own, s.edge, V, out, options);
+    return angle_product(*s.double_angles, rows(), own, s.edge, V, out, options);
+  }
   const int threads = resolve_threads(options.threads);
-  const auto run = [&](auto& scratch, const auto& compute) {
+  s.with_path(threads, [&](auto& scratch, const auto& compute) {
     using T = std::remove_reference_t<decltype(scratch[0].out[0][0])>;
     tile_product<T>(rows(), symmetric(), s.edge, V, out, options,
                     [&](const TileGrid::Tile& t, int thread) -> const T* {
@@ -559,45 +395,40 @@ void Evaluation::product(std::size_t output, ConstMatrixView<double> V, MatrixVi
                       s.complete(t, output, scratch[thread].out);
                       return scratch[thread].out[output].data();
                     });
-  };
-  if (s.single_angles) {
-    std::vector<AngleScratch<float>> scratch(threads);
-    run(scratch, [&](const auto& t, auto& mine) { s.single_angles->tile(t, s.edge, mine); });
-  } else if (s.double_angles) {
-    std::vector<AngleScratch<double>> scratch(threads);
-    run(scratch, [&](const auto& t, auto& mine) { s.double_angles->tile(t, s.edge, mine); });
-  } else {
-    std::vector<Scratch> scratch(threads);
-    run(scratch, [&](const auto& t, auto& mine) { s.tile(t, mine); });
-  }
+  });
 }
 
-bool Evaluation::by_angles() const { return state_->single_angles || state_->double_angles; }
+bool Evaluation::by_angles() const { return state_->by_angles(); }
 
 EvaluationMemory Evaluation::memory(const Program& program, std::int64_t features, std::int64_t n,
                                     std::int64_t n2, const std::vector<Output>& outputs,
-                                    int threads) {
+                                    int threads, Precision precision) {
   const RunnerPlan plan(program, outputs);
   const auto item = static_cast<std::int64_t>(sizeof(double));
-  // Images: columns; vectors: norms, and unit vectors where angles decide.
-  std::int64_t per_example = program.is_image() ? features : features + 3;
+  const bool single = precision == Precision::single;
+  std::int64_t tables = 0, means = 0;
   for (const Instruction& in : program.instructions()) {
     const int pixels = in.before.pixels();
-    if (in.op == Opcode::activation) per_example += 3 * pixels;
-    if (in.op == Opcode::normalise) per_example += pixels;
-    if (in.means) per_example += 2 * pixels;
-    if (in.op == Opcode::emit_mean) per_example += pixels;
+    if (in.op == Opcode::activation)
+      tables += (is_rectified(program.activations()[in.index]) ? 3 : 1) * pixels;
+    if (in.op == Opcode::normalise) tables += pixels;
+    if (in.means) tables += 2 * pixels;
+    if (in.op == Opcode::emit_mean) means += pixels;
   }
-  const std::int64_t edge = tile_edge(program), entries = block_entries(plan);
+  // Images: columns; vectors: norms, and unit vectors where angles decide. Float: all again.
+  std::int64_t per_example = item * (tables + features + (program.is_image() ? 0 : 3));
+  if (single) per_example += static_cast<std::int64_t>(sizeof(float)) * (tables + features);
   std::int64_t channels = 0;
   for (const Output& output : outputs) channels += output_channels(program, output);
   EvaluationMemory memory;
-  memory.examples = item * (per_example * (n + n2) + channels * n);
-  std::int64_t tile = channels * edge * edge;
-  tile += program.is_image() ? 2 * features * entries : edge * edge;
-  memory.scratch = resolve_threads(threads) * (item * tile + entries * plan.bytes_per_entry());
-  memory.scratch =
-      std::max(memory.scratch, std::min(kAloneBytes, round_up(n, 8) * plan.bytes_per_entry()));
+  memory.examples = per_example * (n + n2) + item * (channels + means) * n;
+  // What does not fit into float's range is run in double.
+  const std::int64_t in_double = RunPath<double>::scratch_bytes(plan, features, channels);
+  const std::int64_t in_float =
+      single ? RunPath<float>::scratch_bytes(plan, features, channels) : 0;
+  memory.scratch = resolve_threads(threads) * std::max(in_double, in_float);
+  memory.scratch = std::max(
+      memory.scratch, std::min(kAloneBytes, round_up(n, 8) * item * plan.values_per_entry()));
   return memory;
 }
 

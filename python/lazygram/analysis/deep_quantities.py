@@ -190,6 +190,10 @@ class DeepQuantities:
         ``G^(h)(0)`` against its limit, h = 1..H+1, if the initial Gram matrices were given.
     smallest_norm, largest_norm : float or None
         Of the features ``x_i^(h)(0)``, if they were given.
+    covariance_errors : tuple of float or None
+        Theorem 3.4: ``max_ij |<x_i^(h)(0), x_j^(h)(0)> - S^(h)_ij|``, h = 1..H, if they were given.
+    propagation_bound : float or None
+        What Theorem 3.4 allows for layers up to H - 1, its absolute constant 1; None without its E.
     """
 
     constants: NetworkConstants
@@ -214,6 +218,8 @@ class DeepQuantities:
     initial: tuple[LayerGap, ...] | None
     smallest_norm: float | None
     largest_norm: float | None
+    covariance_errors: tuple[float, ...] | None
+    propagation_bound: float | None
 
 
 def deep_quantities(
@@ -225,8 +231,10 @@ def deep_quantities(
     delta: float = 0.1,
     layer_grams: Sequence[ArrayLike] | None = None,
     features: Sequence[ArrayLike] | None = None,
+    covariance_errors: Sequence[float] | None = None,
+    propagation_constant: float | None = None,
 ) -> DeepQuantities:
-    """Evaluate Theorems 3.1-3.3 and their lemmas for given data, architecture and width.
+    """Evaluate Theorems 3.1-3.4 and their lemmas for given data, architecture and width.
 
     Parameters
     ----------
@@ -244,6 +252,10 @@ def deep_quantities(
         G^(h)(0) of the initial network.
     features : sequence of H array_like, shape (n, m) or (n, m, p), optional
         x^(1)(0) .. x^(H)(0), for Lemma 3.1.
+    covariance_errors : sequence of H float, optional
+        Largest errors of the covariances of the features, for Theorem 3.4.
+    propagation_constant : float, optional
+        E of Theorem 3.4, see :func:`lazygram.analysis.deep_bounds.propagation_constant`.
 
     Returns
     -------
@@ -256,7 +268,7 @@ def deep_quantities(
 
     Notes
     -----
-    Source: Du (thesis 2019), Theorems 3.1-3.3, Lemmas 3.1-3.5, 3.8-3.12, 3.15-3.19; Du, Lee, Li, Wang,
+    Source: Du (thesis 2019), Theorems 3.1-3.4, Lemmas 3.1-3.5, 3.8-3.12, 3.15-3.19; Du, Lee, Li, Wang,
     Zhai (2019), "Gradient descent finds global minima of deep neural networks".
     """
     depth = constants.depth
@@ -273,6 +285,9 @@ def deep_quantities(
     residual = float(as_vector([residual_norm], "residual_norm")[0])
     if residual < 0.0:
         raise ValueError(f"residual_norm: must not be negative, got {residual}")
+
+    if covariance_errors is not None and len(covariance_errors) != depth:
+        raise ValueError(f"covariance_errors: {depth} numbers are needed, got {len(covariance_errors)}")
 
     spectra = [gram_spectrum(K, f"layer_limits[{h}]") for h, K in enumerate(layer_limits)]
     lam, lam_max = spectra[depth - 1]
@@ -302,4 +317,8 @@ def deep_quantities(
         initial=None if layer_grams is None else tuple(layer_gaps(layer_grams, layer_limits)),
         smallest_norm=None if norms is None else float(norms.min()),
         largest_norm=None if norms is None else float(norms.max()),
+        covariance_errors=None if covariance_errors is None else tuple(map(float, covariance_errors)),
+        propagation_bound=None
+        if propagation_constant is None
+        else bounds.propagation_error(propagation_constant, n, m, depth, delta, constants.pixels),
     )

@@ -6,25 +6,27 @@ The rest of :mod:`lazygram.analysis` takes plain arrays. Here they are taken out
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from lazygram.activations import Activation
 from lazygram.analysis import zou
-from lazygram.analysis.deep_bounds import Architecture, NetworkConstants
+from lazygram.analysis.deep_bounds import Architecture, NetworkConstants, propagation_constant
 from lazygram.analysis.deep_quantities import (
     DeepQuantities,
     deep_quantities,
     lipschitz_constant,
     measured_constants,
 )
-from lazygram.analysis.deep_theory import deep_theory_report
+from lazygram.analysis.deep_theory import deep_initial_report, deep_theory_report
 from lazygram.analysis.rows import TheoryRow
 from lazygram.analysis.zou_bounds import LOSS_CONSTANTS
-from lazygram.analysis.zou_theory import zou_initial_report, zou_training_report
+from lazygram.analysis.zou_theory import zou_initial_report, zou_region_report, zou_training_report
 from lazygram.data.separated import separation
+from lazygram.duals import dual
 from lazygram.networks import (
     ConvResidualNetwork,
     DeepNetwork,
@@ -32,11 +34,22 @@ from lazygram.networks import (
     FullyConnectedNetwork,
     ResidualNetwork,
 )
+from lazygram.networks.backend import on_host
 from lazygram.training.losses import get_loss
 
-__all__ = ["architecture_of", "infinite_width", "network_constants", "network_quantities", "run_report"]
+__all__ = [
+    "architecture_of",
+    "dual_slopes",
+    "infinite_width",
+    "layer_limits",
+    "network_constants",
+    "network_quantities",
+    "run_report",
+]
 
 Float64Array = npt.NDArray[np.float64]
+
+_STEP = 1e-5  # relative, of the finite differences of a dual: an error of about its square
 
 _PRODUCT_EXAMPLES = 2  # whose products of layers are decomposed for Theorem 5.1 (v), the costly part
 
@@ -70,6 +83,36 @@ def infinite_width(network: Any) -> Any:
     return architectures.ConvResNet(
         network.depth, network.activation, network.c_res, network.image, network.patch
     )
+
+
+def layer_limits(network: Any, X: Any, X2: Any = None) -> list[Float64Array]:
+    """Limits of the Gram matrices G^(h)(0) of a network's layers as its width grows.
+
+    Parameters
+    ----------
+    network : FullyConnectedNetwork, ResidualNetwork, ConvResidualNetwork or DeepReLUNetwork
+        At initialisation.
+    X, X2 : array_like
+        Examples, of any library; X2 = X by default.
+
+    Returns
+    -------
+    list of ndarray, shape (n, n2)
+        One for each parameter. Those of a deep ReLU network grow with the width: its W_l are sqrt(2/m_l)
+        times standard normal ones, so the limits are m_l/2 times those of the fully connected ReLU network.
+
+    Raises
+    ------
+    TypeError
+        The architecture is another one.
+    """
+    x, x2 = _inputs(network, X), None if X2 is None else _inputs(network, X2)
+    if not isinstance(network, DeepReLUNetwork):
+        return list(infinite_width(network).layer_grams(x, x2))
+    from lazygram.architectures import FullyConnected
+
+    grams = FullyConnected(network.depth, "relu").layer_grams(x, x2)[:-1]  # v is not trained
+    return [0.5 * m * K for m, K in zip(network.widths, grams, strict=True)]
 
 
 def network_constants(network: Any, X: npt.ArrayLike | None = None) -> NetworkConstants:
@@ -108,17 +151,15 @@ def network_constants(network: Any, X: npt.ArrayLike | None = None) -> NetworkCo
     return measured_constants(constants, parameters[:-1], parameters[-1], features)
 
 
-def network_quantities(
-    network: Any, X: npt.ArrayLike, y: npt.ArrayLike, *, delta: float = 0.1
-) -> DeepQuantities:
-    """Evaluate Theorems 3.1-3.3 for an initial network and its data.
+def network_quantities(network: Any, X: Any, y: Any, *, delta: float = 0.1) -> DeepQuantities:
+    """Evaluate Theorems 3.1-3.4 for an initial network and its data.
 
     Parameters
     ----------
     network : FullyConnectedNetwork, ResidualNetwork or ConvResidualNetwork
         At initialisation.
     X, y : array_like
-        Examples and labels.
+        Examples and labels, of any library.
     delta : float, default 0.1
         Failure probability.
 
@@ -132,29 +173,88 @@ def network_quantities(
         As :func:`network_constants` and :func:`lazygram.analysis.deep_quantities`.
     """
     forward = network.forward(X)
-    residual = _host(network, forward.outputs) - np.asarray(y, dtype=np.float64)
+    residual = _host(network, forward.outputs) - np.asarray(on_host(y), dtype=np.float64)
+    constants, x = network_constants(network, X), _inputs(network, X)
+    features = [_host(network, f) for f in forward.features[1:]]
+    limit = infinite_width(network)
     return deep_quantities(
-        network_constants(network, X),
-        infinite_width(network).layer_grams(X),
+        constants,
+        limit.layer_grams(x),
         width=network.width,
         residual_norm=float(np.linalg.norm(residual)),
         delta=delta,
         layer_grams=[_host(network, G) for G in network.layer_grams(X)],
-        features=[_host(network, x) for x in forward.features[1:]],
+        features=features,
+        covariance_errors=_covariance_errors(features, limit.layer_covariances(x)[1:]),
+        propagation_constant=_propagation_constant(constants, network.activation, limit, x),
     )
+
+
+def _covariance_errors(features: Sequence[Float64Array], limits: Sequence[Float64Array]) -> list[float]:
+    """``max |<x_i^(h), x_j^(h)> - S^(h)_ij|`` of every layer, over all pixels of a convolution."""
+    errors = []
+    for x, S in zip(features, limits, strict=True):
+        pixels = x[:, :, None] if x.ndim == 2 else x
+        products = np.einsum("icl,jcl->lij", pixels, pixels, optimize=True)
+        errors.append(float(np.abs(products - S.reshape(products.shape)).max()))
+    return errors
+
+
+def _propagation_constant(
+    constants: NetworkConstants, activation: Activation, limit: Any, X: npt.ArrayLike
+) -> float:
+    pairs = limit.pair_covariances(X)
+    slopes = [dual_slopes(activation, A[..., 0, 1], A[..., 0, 0], A[..., 1, 1]) for A in pairs]
+    return propagation_constant(
+        constants,
+        covariance=max(float(np.abs(A).max()) for A in pairs),
+        mean=max(float(np.abs(b).max()) for b in limit.b(X)),
+        dual_lipschitz=max(float(np.abs(slope).sum(axis=0).max()) for slope in slopes),
+    )
+
+
+def dual_slopes(
+    activation: str | Activation, r: npt.ArrayLike, p: npt.ArrayLike, q: npt.ArrayLike
+) -> Float64Array:
+    """Derivatives of ``E[phi(u) phi(v)]`` in the variances p, q and the covariance r, by differences.
+
+    Parameters
+    ----------
+    activation : str or Activation
+        phi.
+    r, p, q : array_like
+        Covariances and variances, shapes that broadcast.
+
+    Returns
+    -------
+    ndarray, shape (3, ...)
+        In p, in q, in r; at a covariance of 1 - 4e-5 times r, which keeps the differences admissible. Zero
+        where a variance is zero.
+    """
+    inside = np.asarray(r, dtype=np.float64) * (1.0 - 4.0 * _STEP)
+    first, second = np.asarray(p, dtype=np.float64), np.asarray(q, dtype=np.float64)
+    inside, first, second = np.broadcast_arrays(inside, first, second)
+    changes = []
+    for size, (dp, dq, dr) in zip((first, second, np.sqrt(first * second)), _STEP * np.eye(3), strict=True):
+        up = dual(activation, inside + dr * size, first + dp * size, second + dq * size)
+        down = dual(activation, inside - dr * size, first - dp * size, second - dq * size)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            changes.append(np.where(size > 0.0, (up - down) / (2.0 * _STEP * size), 0.0))
+    return np.array(changes)
 
 
 def run_report(
     network: DeepNetwork,
-    X: npt.ArrayLike,
-    y: npt.ArrayLike,
+    X: Any,
+    y: Any,
     summary: Mapping[str, Any],
     history: Mapping[str, npt.ArrayLike],
     *,
+    trained: DeepNetwork | None = None,
     quantities: DeepQuantities | None = None,
     delta: float = 0.1,
 ) -> list[TheoryRow]:
-    """Theory report of a run: Theorems 3.1-3.3, or Zou et al.'s for a deep ReLU network.
+    """Theory report of a run: Theorems 3.1-3.4, or Zou et al.'s 5.1 and 5.3 for a deep ReLU network.
 
     Parameters
     ----------
@@ -164,6 +264,8 @@ def run_report(
         Its training examples and labels.
     summary, history : mappings
         ``run.summary`` and ``run.history``.
+    trained : DeepReLUNetwork, optional
+        ``run.network``, for what Theorem 5.3 says of the weights at the end.
     quantities : DeepQuantities, optional
         Of :func:`network_quantities`, if they are there already.
     delta : float, default 0.1
@@ -172,8 +274,8 @@ def run_report(
     Returns
     -------
     list of TheoryRow
-        Empty where the texts say nothing: another loss than theirs, minibatches for Theorems 3.1-3.3, layers
-        with step sizes of their own, or a schedule.
+        Of the initial network alone where the texts say nothing about the run: another loss than theirs,
+        minibatches for Theorems 3.1-3.3, layers with step sizes of their own, a schedule for Zou et al.
 
     Raises
     ------
@@ -181,49 +283,57 @@ def run_report(
         As :func:`network_quantities`.
     """
     flow = summary["method"] == "flow"
-    same = len(set(summary["layer_step_sizes"])) == 1 and summary["step_size"] is not None
-    eta: float | None = None if flow or not same else summary["step_size"] * summary["layer_step_sizes"][0]
+    factors = summary["layer_step_sizes"]
+    same, constant = len(set(factors)) == 1, summary["step_size"] is not None
+    eta: float | None = summary["step_size"] * factors[0] if same and constant and not flow else None
     if isinstance(network, DeepReLUNetwork):
-        if summary["loss"] not in LOSS_CONSTANTS or eta is None:
-            return []
-        return _zou_report(network, X, y, summary, history, eta, delta)
-    fits = summary["loss"] == "quadratic" and summary["reduction"] == "sum" and summary["method"] != "sgd"
-    if not fits or not same or (flow and summary["layer_step_sizes"][0] != 1.0):
-        return []
+        return _zou_report(network, X, y, summary, history, eta, trained, delta)
     if quantities is None:
         quantities = network_quantities(network, X, y, delta=delta)
+    fits = summary["loss"] == "quadratic" and summary["reduction"] == "sum" and summary["method"] != "sgd"
+    if not fits or not same or (eta is None and factors[0] != 1.0):
+        return deep_initial_report(quantities)
     return deep_theory_report(
-        quantities, step_size=eta, history=history, flow=flow, dtype=np.dtype(summary["dtype"])
+        quantities,
+        step_size=eta,
+        history=history,
+        flow=flow,
+        schedule=not flow and not constant,
+        dtype=np.dtype(summary["dtype"]),
     )
 
 
 def _zou_report(
     network: DeepReLUNetwork,
-    X: npt.ArrayLike,
-    y: npt.ArrayLike,
+    X: Any,
+    y: Any,
     summary: Mapping[str, Any],
     history: Mapping[str, npt.ArrayLike],
-    eta: float,
+    eta: float | None,
+    trained: DeepNetwork | None,
     delta: float,
 ) -> list[TheoryRow]:
-    labels = np.asarray(y, dtype=np.float64)
-    state = zou.ReLUState.at([_host(network, W) for W in network.parameters], _host(network, network.v), X)
+    labels = np.asarray(on_host(y), dtype=np.float64)
+    state = _relu_state(network, X)
+    if not np.isin(labels, (-1.0, 1.0)).all():  # the assumptions are about two classes
+        return []
     initial = zou.initial_quantities(state, labels, examples=_PRODUCT_EXAMPLES)
     phi, n = separation(state.features[0], labels), state.n
     if not np.isfinite(phi):
         raise ValueError("y: both labels are needed for the separation of the classes")
-    widths = [network.dim, *network.widths]
+    rows = zou_initial_report(initial, [network.dim, *network.widths], n=n, separation=phi, delta=delta)
+    if summary["loss"] not in LOSS_CONSTANTS or eta is None:
+        return rows
     # The theory is about L_S, the mean; history may be of the sum.
     scale = 1.0 if summary["reduction"] == "mean" else 1.0 / n
     scaled = {name: np.asarray(values) for name, values in history.items()}
     for name in ("loss", "gradient_norm"):
         if name in scaled:
             scaled[name] = scale * scaled[name]
-    slopes = None
+    loss, slopes = get_loss(summary["loss"]), None
     if "predictions" in scaled:
-        loss = get_loss(summary["loss"])
         slopes = np.array([np.abs(loss.derivative(u, labels)).sum() for u in scaled["predictions"]])
-    return zou_initial_report(initial, widths, n=n, separation=phi, delta=delta) + zou_training_report(
+    rows += zou_training_report(
         n=n,
         depth=network.depth,
         width=min(network.widths),
@@ -234,6 +344,27 @@ def _zou_report(
         y=labels,
         slopes=slopes,
     )
+    if isinstance(trained, DeepReLUNetwork):
+        finite = all(np.isfinite(_host(trained, W)).all() for W in trained.parameters)
+        end = _relu_state(trained, X) if finite else None
+        slope = None if end is None else labels * loss.derivative(end.outputs, labels)
+        # Weights that never moved, and losses that are all met, leave nothing to measure.
+        if end is not None and slope is not None and summary["steps_done"] > 0 and slope.any():
+            rows += zou_region_report(zou.region_quantities(state, end, labels, slope, phi), network.depth)
+    return rows
+
+
+def _relu_state(network: DeepReLUNetwork, X: Any) -> zou.ReLUState:
+    weights = [_host(network, W) for W in network.parameters]
+    return zou.ReLUState.at(weights, _host(network, network.v), _inputs(network, X))
+
+
+def _inputs(network: DeepNetwork, X: Any) -> Float64Array:
+    """Examples on the host in the shape that kernels take, which do not know images from vectors."""
+    x = np.asarray(on_host(X), dtype=np.float64)
+    if len(network.input_shape) > 1 and x.ndim == 2:
+        return x.reshape(-1, *network.input_shape)
+    return x
 
 
 def _host(network: DeepNetwork, array: Any) -> Float64Array:

@@ -30,7 +30,7 @@ from lazygram.analysis.rows import (
 )
 from lazygram.arrays import check_positive_float
 
-__all__ = ["deep_theory_report"]
+__all__ = ["deep_initial_report", "deep_theory_report"]
 
 Float64Array = NDArray[np.float64]
 
@@ -47,12 +47,37 @@ _WIDTHS = {
 }
 
 
+def deep_initial_report(quantities: DeepQuantities) -> list[TheoryRow]:
+    """Say which conditions of Theorems 3.1-3.4 the initial network meets; nothing here depends on a run.
+
+    Parameters
+    ----------
+    quantities : DeepQuantities
+        For the data, architecture, width and initial network.
+
+    Returns
+    -------
+    list of TheoryRow
+        Assumptions, widths, norms of the features, covariances (Theorem 3.4) and Gram matrix of layer H.
+    """
+    smallest = quantities.lam
+    rows = [TheoryRow("lambda", "Prop 3.1, 3.2", "lmin(K^(H)) > 0", 0.0, smallest, smallest > 0.0)]
+    return [
+        *rows,
+        *_width_rows(quantities),
+        *_norm_rows(quantities),
+        *_propagation_rows(quantities),
+        *_initial_gram_rows(quantities),
+    ]
+
+
 def deep_theory_report(
     quantities: DeepQuantities,
     *,
     step_size: float | None = None,
     history: Mapping[str, ArrayLike],
     flow: bool = False,
+    schedule: bool = False,
     dtype: DTypeLike = np.float64,
 ) -> list[TheoryRow]:
     """Say of each condition and conclusion of Theorems 3.1-3.3 whether it held on a run.
@@ -62,20 +87,24 @@ def deep_theory_report(
     quantities : DeepQuantities
         For the data, architecture, width and initial network of the run.
     step_size : float, optional
-        Of gradient descent; needed unless ``flow``.
+        Of gradient descent; needed unless ``flow`` or ``schedule``.
     history : mapping of str to array_like
         Recorded arrays of a run with the quadratic loss and all layers trained: "step" (or "time" for
-        flow), starting at 0, and any of "loss" (records,) and, shape (records, layers), "layer_lambda_min",
-        "layer_gram_change" and "layer_distance" (``|W^(h) - W^(h)(0)|_F``), the layers 1..H and the readout.
+        flow and schedule), starting at 0, and any of "loss" (records,) and, shape (records, layers),
+        "layer_lambda_min", "layer_gram_change" and "layer_distance" (``|W^(h) - W^(h)(0)|_F``), the layers
+        1..H and the readout.
     flow : bool, default False
         The run followed the gradient flow.
+    schedule : bool, default False
+        Step sizes varied; the rate is then ``exp(-lam t/2)`` in their sum t, which is at least the product of
+        the ``1 - eta_k lam/2``.
     dtype : dtype, default float64
         Precision of the run; losses at its rounding floor are not held against a rate.
 
     Returns
     -------
     list of TheoryRow
-        Assumptions, widths, step size, initial network, then the run.
+        The rows of :func:`deep_initial_report`, then step size and run.
 
     Raises
     ------
@@ -83,20 +112,16 @@ def deep_theory_report(
         If ``step_size`` is missing for descent, or ``history`` lacks the steps (times), does not start at 0,
         or holds arrays of the wrong shape.
     """
-    run = Recorded(history, flow, dtype)
+    run = Recorded(history, flow or schedule, dtype)
     eta: float | None = None
-    if not flow:
+    if not (flow or schedule):
         if step_size is None:
-            raise ValueError("step_size: needed for gradient descent (or pass flow=True)")
+            raise ValueError("step_size: needed for gradient descent (or pass flow=True or schedule=True)")
         eta = check_positive_float(step_size, "step_size")
-    rows = [
-        TheoryRow("lambda", "Prop 3.1, 3.2", "lmin(K^(H)) > 0", 0.0, quantities.lam, quantities.lam > 0.0)
-    ]
-    rows += _width_rows(quantities)
+    rows = deep_initial_report(quantities)
     if eta is not None:
         rows += _step_size_rows(quantities, eta)
-    rows += _initial_rows(quantities)
-    rows += _rate_rows(quantities, run, eta)
+    rows += _rate_rows(quantities, run, eta, half=schedule)
     rows += _gram_rows(quantities, run)
     rows += _movement_rows(quantities, run)
     return rows
@@ -123,47 +148,65 @@ def _step_size_rows(q: DeepQuantities, eta: float) -> list[TheoryRow]:
     ]
 
 
-def _initial_rows(q: DeepQuantities) -> list[TheoryRow]:
-    norms, gram, _, _ = _LEMMAS[q.constants.architecture]
+def _norm_rows(q: DeepQuantities) -> list[TheoryRow]:
+    norms = _LEMMAS[q.constants.architecture][0]
     if q.constants.architecture == "conv-resnet":
         # The lemma has "some constant poly(p)": the norm is over all pixels.
-        rows = [
+        return [
             TheoryRow("feature norms", f"{norms}, constant", text, math.nan, measured, None)
             for text, measured in (
                 ("|x_i^(h)(0)|_F >= 1/c, smallest", q.smallest_norm),
                 ("|x_i^(h)(0)|_F <= c = poly(p), largest", q.largest_norm),
             )
         ]
-    else:
-        # Lemma 3.1 has 2, that of ResNets "some constant".
-        source = norms if q.constants.architecture == "fc" else f"{norms}, constant 2"
-        rows = [
-            at_least("feature norms", source, "|x_i^(h)(0)| >= 1/2, smallest", 0.5, q.smallest_norm),
-            at_most("feature norms", source, "|x_i^(h)(0)| <= 2, largest", 2.0, q.largest_norm),
-        ]
-    last = None if q.initial is None else q.initial[q.constants.depth - 1]
-    rows += [
-        at_most(
-            "initial Gram",
-            gram,
-            "|G^(H)(0)-K^(H)|_2 <= lam/4",
-            q.gram_tolerance,
-            None if last is None else last.operator,
-        ),
-        at_least(
-            "initial Gram",
-            gram,
-            "lmin(G^(H)(0)) >= 3 lam/4",
-            3.0 * q.gram_tolerance,
-            None if last is None else last.lambda_min,
-        ),
+    # Lemma 3.1 has 2, that of ResNets "some constant".
+    source = norms if q.constants.architecture == "fc" else f"{norms}, constant 2"
+    return [
+        at_least("feature norms", source, "|x_i^(h)(0)| >= 1/2, smallest", 0.5, q.smallest_norm),
+        at_most("feature norms", source, "|x_i^(h)(0)| <= 2, largest", 2.0, q.largest_norm),
     ]
-    return rows
 
 
-def _rate_rows(q: DeepQuantities, run: Recorded, eta: float | None) -> list[TheoryRow]:
+def _propagation_rows(q: DeepQuantities) -> list[TheoryRow]:
+    if q.covariance_errors is None:
+        return []
+    allowed = math.nan if q.propagation_bound is None else q.propagation_bound
+    # The theorem is about the covariances that K^(H) is made of: layers 1..H-1.
+    last = max(1, q.constants.depth - 1)
+    worst_error = max(q.covariance_errors[:last])
+    layers = "layer 1" if last == 1 else f"layers 1..{last}"
+    grown = q.covariance_errors[-1] / q.covariance_errors[0] if q.covariance_errors[0] > 0.0 else math.nan
+    bound = TheoryRow(
+        "propagation of the initial error",
+        "Thm 3.4, order",
+        f"max |<x_i,x_j>-S_ij| <= E sqrt(log(Hnp/delta)/m), {layers}",
+        allowed,
+        worst_error,
+        None if math.isnan(allowed) else worst_error <= allowed,
+    )
+    growth = "2^O(H)" if q.constants.architecture == "fc" else "(1+O(1/H))^H"
+    text = f"error of layer H over that of layer 1, {growth}"
+    return [bound, TheoryRow(bound.name, "Thm 3.4, constant", text, math.nan, grown, None)]
+
+
+def _initial_gram_rows(q: DeepQuantities) -> list[TheoryRow]:
+    gram = _LEMMAS[q.constants.architecture][1]
+    last = None if q.initial is None else q.initial[q.constants.depth - 1]
+    distance, smallest = (None, None) if last is None else (last.operator, last.lambda_min)
+    name, allowed = "initial Gram", q.gram_tolerance
+    return [
+        at_most(name, gram, "|G^(H)(0)-K^(H)|_2 <= lam/4", allowed, distance),
+        at_least(name, gram, "lmin(G^(H)(0)) >= 3 lam/4", 3.0 * allowed, smallest),
+    ]
+
+
+def _rate_rows(q: DeepQuantities, run: Recorded, eta: float | None, half: bool) -> list[TheoryRow]:
     theorem = _THEOREM[q.constants.architecture]
-    if eta is None:
+    if half:
+        rates = [(-0.5 * q.lam, "L <= exp(-lam t/2) L(0), t = sum of steps", theorem)]
+        text = "L <= exp(-lmin(NTK) t/2) L(0), t = sum of steps"
+        rates.append((-0.5 * q.ntk_lambda_min, text, "not in the text"))
+    elif eta is None:
         # d/dt |e|^2 = -2 e^T G e, and lmin(G) >= lam/2 during training.
         rates = [(-q.lam, "L(t) <= exp(-lam t) L(0)", theorem)]
         rates.append((-q.ntk_lambda_min, "L(t) <= exp(-lmin(NTK) t) L(0)", "not in the text"))

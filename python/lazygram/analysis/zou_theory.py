@@ -16,11 +16,11 @@ from numpy.typing import ArrayLike, NDArray
 
 from lazygram.analysis import zou_bounds as bounds
 from lazygram.analysis.rows import Recorded, TheoryRow, at_least, at_most, worst
-from lazygram.analysis.zou import InitialQuantities
+from lazygram.analysis.zou import InitialQuantities, RegionQuantities
 from lazygram.analysis.zou_bounds import LossConstants
 from lazygram.arrays import check_positive_float
 
-__all__ = ["zou_initial_report", "zou_training_report"]
+__all__ = ["zou_initial_report", "zou_region_report", "zou_training_report"]
 
 Float64Array = NDArray[np.float64]
 
@@ -129,6 +129,61 @@ def zou_initial_report(
             f"share of nodes with |.| >= {initial.node_threshold:g} max(a)/n, >= phi/n",
             phi / n,
             float(initial.node_fraction.min()),
+        ),
+    ]
+
+
+def zou_region_report(region: RegionQuantities, depth: int) -> list[TheoryRow]:
+    """Rows of Theorem 5.3 for weights near the initial ones, such as those at the end of a run.
+
+    Parameters
+    ----------
+    region : RegionQuantities
+        Measured between both.
+    depth : int
+        L.
+
+    Returns
+    -------
+    list of TheoryRow
+    """
+    name = f"region, tau = {region.tau:.2g}"
+    return [
+        _constant(name, "Thm 5.3 (i)", "max |W~_l|_2", region.weight_norm),
+        at_most(
+            name,
+            "Thm 5.3 (ii), order",
+            "max |x~_l,i-x_l,i| / (L sum |W~_r-W_r|_2) <= 1",
+            1.0,
+            float(np.nanmax(region.lipschitz)) / depth,
+        ),
+        at_most(
+            name,
+            "Thm 5.3 (iii), order",
+            "share of nodes changed / (L^{4/3} tau^{2/3}) <= 1",
+            1.0,
+            float(region.pattern_change.max()) / bounds.pattern_ceiling(depth, 1.0),
+        ),
+        at_most(
+            name,
+            "Thm 5.3 (iv), order",
+            "share of last-layer nodes changed for any example / (n tau^{2/3}) <= 1",
+            1.0,
+            region.touched,
+        ),
+        at_least(
+            name,
+            "Thm 5.3 (vii), order",
+            "|grad_{W_L}|_F^2 / ((m phi/n^5)(sum|l'|)^2) >= 1",
+            1.0,
+            region.gradient_floor,
+        ),
+        at_most(
+            name,
+            "Thm 5.3 (viii), order",
+            "max |grad_{W_l}|_2 / ((L^2 sqrt(m)/n) sum|l'|) <= 1",
+            1.0,
+            region.gradient_ceiling,
         ),
     ]
 

@@ -9,23 +9,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from lazygram.plotting import (
-    COLORS,
-    drawable,
-    figure_style,
-    finish_axes,
-    log_scale,
-    new_figure,
-    ordered_colors,
-)
+from lazygram.cli.panels import Curve, History, draw_loss, finish_panels, new_panels, not_recorded
+from lazygram.plotting import COLORS, drawable, figure_style, log_scale, ordered_colors
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 __all__ = ["deep_figure"]
-
-History = Mapping[str, npt.NDArray[Any]]
 _FROZEN = {
     "initial": ("linearised, frozen $G(0)$", ":", COLORS["black"]),
     "infinite": ("linearised, infinite-width NTK", "--", COLORS["red"]),
@@ -38,8 +29,10 @@ def deep_figure(
     *,
     names: Sequence[str],
     limits: Sequence[float] | None = None,
+    initial_gaps: Sequence[float] | None = None,
     linearised: Mapping[str, npt.NDArray[Any]] | None = None,
     distances: Mapping[str, npt.NDArray[Any]] | None = None,
+    reduction: str = "sum",
     time: bool = False,
 ) -> Figure:
     """Draw the six panels of a run.
@@ -54,20 +47,24 @@ def deep_figure(
         Of the parameters, "W1", ..., "a".
     limits : sequence of float, optional
         lambda_min of the limits of their Gram matrices.
+    initial_gaps : sequence of float, optional
+        Distances of the initial Gram matrices from these limits.
     linearised : mapping of str to ndarray, optional
         Losses of the linearised networks "initial" and "infinite" at the recorded steps.
     distances : mapping of str to ndarray, optional
         "distance_NAME" and "test_distance_NAME" of them.
+    reduction : {"sum", "mean"}
+        Of the losses.
     time : bool, default False
         Draw over the time of the flow instead of steps.
     """
     x = history["time"] if time else history["step"]
+    predicted = [Curve(values, *_FROZEN[name]) for name, values in (linearised or {}).items()]
     with figure_style():
-        figure, axes = new_figure(2, 3, width=13.0, height=6.4)
-        figure.suptitle(title, fontsize=9, color="#444444", x=0.01, ha="left")
-        _loss(axes[0], x, history, linearised or {})
+        figure, axes = new_panels(title, 2, 3, width=13.0, height=6.4)
+        draw_loss(axes[0], x, history, predicted, reduction=reduction)
         _layers(axes[1], x, history, "layer_lambda_min", names, limits, log=True)
-        _layers(axes[2], x, history, "layer_gram_change", names)
+        _layers(axes[2], x, history, "layer_gram_change", names, initial_gaps, "$G^{(h)}(0)$ from its limit")
         _layers(axes[3], x, history, "layer_movement", names)
         _layers(axes[4], x, history, "pattern_change", names, percent=True)
         _distances(axes[5], x, distances or {})
@@ -79,29 +76,8 @@ def deep_figure(
             ("Activation patterns that differ from the start", "changed [%]"),
             ("Distance from the linearised network", r"rms difference / rms of $u(0)-y$"),
         )
-        for place, (name, label) in zip(axes, texts, strict=True):
-            finish_axes(place, title=name, xlabel="time  t" if time else "step  k", ylabel=label)
-            if len(x) > 1:
-                place.set_xlim(float(x[0]), float(x[-1]))
+        finish_panels(axes, x, texts, time=time)
     return figure
-
-
-def _missing(place: Axes) -> None:
-    place.text(0.5, 0.5, "not recorded", ha="center", va="center", transform=place.transAxes)
-
-
-def _loss(
-    place: Axes, x: npt.NDArray[Any], history: History, linearised: Mapping[str, npt.NDArray[Any]]
-) -> None:
-    loss = drawable(history["loss"])
-    place.plot(x, loss, color=COLORS["blue"], linewidth=2.2, label="training, measured")
-    for name, curve in linearised.items():
-        label, style, color = _FROZEN[name]
-        place.plot(x, drawable(curve), style, color=color, label=label)
-    if "test_loss" in history:
-        place.plot(x, drawable(history["test_loss"]), color=COLORS["sky"], linewidth=1.2, label="test")
-    log_scale(place, loss, *linearised.values())
-    place.legend(loc="best")
 
 
 def _layers(
@@ -110,23 +86,24 @@ def _layers(
     history: History,
     name: str,
     names: Sequence[str],
-    limits: Sequence[float] | None = None,
+    levels: Sequence[float] | None = None,
+    what: str = "infinite width",
     *,
     log: bool = False,
     percent: bool = False,
 ) -> None:
-    """One curve per layer; limits as dashed lines in its colour."""
+    """One curve per layer; a level of it as a dashed line in its colour, `what` in the legend."""
     if name not in history:
-        return _missing(place)
+        return not_recorded(place)
     values = drawable(history[name]) * (100.0 if percent else 1.0)
-    for layer, color in enumerate(ordered_colors(values.shape[1])):
+    for layer, color in zip(range(values.shape[1]), ordered_colors(len(names)), strict=False):
         place.plot(x, values[:, layer], color=color, label=names[layer])
-        if limits is not None:
-            place.axhline(limits[layer], color=color, linestyle="--", linewidth=0.9)
-    if limits is not None:
-        place.plot([], [], "--", color=COLORS["black"], linewidth=0.9, label="infinite width")
+        if levels is not None:
+            place.axhline(levels[layer], color=color, linestyle="--", linewidth=0.9)
+    if levels is not None:
+        place.plot([], [], "--", color=COLORS["black"], linewidth=0.9, label=what)
     if log:
-        log_scale(place, values, np.asarray(limits if limits is not None else [], dtype=np.float64))
+        log_scale(place, values, np.asarray(levels if levels is not None else [], dtype=np.float64))
     else:
         place.set_ylim(bottom=0)
     place.legend(loc="best", ncols=2)
@@ -134,7 +111,7 @@ def _layers(
 
 def _distances(place: Axes, x: npt.NDArray[Any], distances: Mapping[str, npt.NDArray[Any]]) -> None:
     if not distances:
-        return _missing(place)
+        return not_recorded(place)
     for name in ("initial", "infinite"):
         label, _, color = _FROZEN[name]
         for prefix, style, text in (("distance_", "-", ""), ("test_distance_", ":", ", test")):

@@ -8,22 +8,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from lazygram.plotting import (
-    COLORS,
-    drawable,
-    figure_style,
-    finish_axes,
-    log_scale,
-    new_figure,
-)
+from lazygram.cli.panels import Curve, History, draw_loss, finish_panels, new_panels, not_recorded
+from lazygram.plotting import COLORS, drawable, figure_style
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 __all__ = ["run_figure"]
-
-History = Mapping[str, npt.NDArray[Any]]
 
 
 def run_figure(
@@ -50,54 +42,26 @@ def run_figure(
         Draw over the time of the flow instead of steps.
     """
     x = history["time"] if time else history["step"]
-    xlabel = "time  t" if time else "step  k"
     argument = "t" if time else "k"
+    styles = (("--", COLORS["red"]), (":", COLORS["black"]))
+    predicted = [
+        Curve(values, label, *style)
+        for (label, values), style in zip((frozen or {}).items(), styles, strict=False)
+    ]
     with figure_style():
-        figure, axes = new_figure(2, 2, width=9.5, height=6.2)
-        figure.suptitle(title, fontsize=9, color="#444444", x=0.01, ha="left")
-        _loss(axes[0], x, history, frozen or {})
+        figure, axes = new_panels(title, 2, 2, width=9.5, height=6.2)
+        draw_loss(axes[0], x, history, predicted, reduction="sum")
         _smallest(axes[1], x, history, lambda_0, argument)
         _patterns(axes[2], x, history)
         _distances(axes[3], x, history)
-        labels = (
-            "loss",
-            r"$\lambda_{\min}$",
-            "patterns changed [%]",
-            rf"$\Vert w_r({argument}) - w_r(0)\Vert_2$",
+        texts = (
+            ("Training loss", "loss"),
+            (f"Smallest eigenvalue of H({argument})", r"$\lambda_{\min}$"),
+            ("Activation patterns that differ from the start", "patterns changed [%]"),
+            ("Distance of the neurons from the start", rf"$\Vert w_r({argument}) - w_r(0)\Vert_2$"),
         )
-        titles = (
-            "Training loss",
-            f"Smallest eigenvalue of H({argument})",
-            "Activation patterns that differ from the start",
-            "Distance of the neurons from the start",
-        )
-        for place, name, label in zip(axes, titles, labels, strict=True):
-            finish_axes(place, title=name, xlabel=xlabel, ylabel=label)
-            if len(x) > 1:
-                place.set_xlim(float(x[0]), float(x[-1]))
+        finish_panels(axes, x, texts, time=time)
     return figure
-
-
-def _missing(place: Axes) -> None:
-    place.text(0.5, 0.5, "not recorded", ha="center", va="center", transform=place.transAxes)
-
-
-def _loss(
-    place: Axes,
-    x: npt.NDArray[Any],
-    history: History,
-    frozen: Mapping[str, npt.NDArray[np.float64]],
-) -> None:
-    loss = drawable(history["loss"])
-    place.plot(x, loss, color=COLORS["blue"], linewidth=2.2, label="training, measured")
-    styles = (("--", COLORS["red"]), (":", COLORS["black"]))
-    for (label, curve), (style, color) in zip(frozen.items(), styles, strict=False):
-        place.plot(x, drawable(curve), style, color=color, label=label)
-    if "test_loss" in history:
-        test, count = drawable(history["test_loss"]), history["test_predictions"].shape[1]
-        place.plot(x, test, color=COLORS["sky"], linewidth=1.2, label=f"test, sum over {count}")
-    log_scale(place, loss, *frozen.values())
-    place.legend(loc="best")
 
 
 def _smallest(
@@ -108,7 +72,7 @@ def _smallest(
     argument: str,
 ) -> None:
     if "lambda_min" not in history:
-        return _missing(place)
+        return not_recorded(place)
     measured = drawable(history["lambda_min"])
     place.plot(x, measured, color=COLORS["blue"], label=rf"$\lambda_{{\min}}(H({argument}))$")
     top = float(np.nanmax(measured, initial=0.0))
@@ -126,14 +90,14 @@ def _smallest(
 
 def _patterns(place: Axes, x: npt.NDArray[Any], history: History) -> None:
     if "pattern_change" not in history:
-        return _missing(place)
+        return not_recorded(place)
     place.plot(x, 100.0 * drawable(history["pattern_change"]), color=COLORS["blue"])
     place.set_ylim(bottom=0)
 
 
 def _distances(place: Axes, x: npt.NDArray[Any], history: History) -> None:
     if "max_distance" not in history and "mean_distance" not in history:
-        return _missing(place)
+        return not_recorded(place)
     for name, label, color in (
         ("max_distance", "largest of all neurons", COLORS["blue"]),
         ("mean_distance", "mean", COLORS["green"]),

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
-__all__ = ["ImageSize", "Integers", "StepSize", "TwoLabels"]
+__all__ = ["Factors", "ImageSize", "Integers", "StepSize", "TwoLabels"]
 
 if TYPE_CHECKING:  # generic for type checkers; not in the older releases that are supported too
     _ParamType = click.ParamType[Any]
@@ -47,6 +47,26 @@ class Integers(_ParamType):
             return tuple(sorted({int(part) for part in str(value).split(",")}))
         except ValueError:
             self.fail(f"{value!r} is not whole numbers with commas between", param, ctx)
+
+
+class Factors(_ParamType):
+    """Numbers, none negative, with commas between."""
+
+    name = "F,F,..."
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[float, ...]:
+        """Parse; fails with a message that names the option."""
+        if isinstance(value, tuple):
+            return value
+        try:
+            factors = tuple(float(part) for part in str(value).split(","))
+        except ValueError:
+            self.fail(f"{value!r} is not numbers with commas between, as in 1,1,0", param, ctx)
+        if not all(0 <= factor < float("inf") for factor in factors):
+            self.fail(f"{value!r}: factors must be finite and not negative", param, ctx)
+        return factors
 
 
 class ImageSize(_ParamType):

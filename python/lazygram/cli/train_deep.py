@@ -17,7 +17,7 @@ from lazygram.cli.data_options import data_choice, default_folder
 from lazygram.cli.deep_results import DeepReference, write_deep_results
 from lazygram.cli.memory import refuse_too_large, size_text
 from lazygram.cli.outcome import run_to_end
-from lazygram.cli.params import ImageSize
+from lazygram.cli.params import Factors, ImageSize
 from lazygram.data import Dataset
 from lazygram.networks import (
     ConvResidualNetwork,
@@ -26,7 +26,7 @@ from lazygram.networks import (
     FullyConnectedNetwork,
     ResidualNetwork,
 )
-from lazygram.training import Run, StepState, train
+from lazygram.training import DecreasingStepSize, Run, StepState, train
 
 __all__ = ["ARCHITECTURES", "TWO_LAYER", "deep_options", "settle_two_layer", "train_deep"]
 
@@ -37,6 +37,17 @@ ARCHITECTURES = (TWO_LAYER, "fc", "resnet", "conv-resnet", "deep-relu")
 # Recorded steps when --record-every is not given; Gram matrices of images cost more than steps.
 _RECORDS = {"fc": 100, "resnet": 100, "conv-resnet": 20, "deep-relu": 100}
 _ONLY_TWO_LAYER = ("layers", "antisymmetric")
+_ONLY_DEEP = (
+    "depth",
+    "activation",
+    "c_res",
+    "image",
+    "patch",
+    "reduction",
+    "decay",
+    "decay_delay",
+    "layer_step_sizes",
+)
 _METHODS = ("gd", "sgd", "flow")
 _WIDTH = {TWO_LAYER: 16384, "fc": 512, "resnet": 512, "conv-resnet": 32, "deep-relu": 512}
 _DEPTH = {"fc": 2, "resnet": 3, "conv-resnet": 2, "deep-relu": 3}
@@ -74,6 +85,20 @@ def deep_options(command: F) -> F:
             type=click.Choice(["sum", "mean"]),
             help="Of the loss of a deep network.  [default: sum; deep-relu: mean]",
         ),
+        click.option(
+            "--decay",
+            type=click.FloatRange(0, min_open=True),
+            metavar="POWER",
+            help="Decreasing step sizes of a deep network, eta (1 + k/DELAY)^-POWER.  [default: constant]",
+        ),
+        click.option(
+            "--decay-delay", type=click.FloatRange(0, min_open=True), help="DELAY of --decay.  [default: 1]"
+        ),
+        click.option(
+            "--layer-step-sizes",
+            type=Factors(),
+            help="Deep networks: factors on the step size, one for each of W1, ..., WH and a; 0 freezes.",
+        ),
     ]
     for option in reversed(options):
         command = option(command)
@@ -82,7 +107,7 @@ def deep_options(command: F) -> F:
 
 def settle_two_layer(context: click.Context, options: dict[str, Any]) -> None:
     """Take the options of deep networks out for the two-layer network, refusing those that were given."""
-    for name in ("depth", "activation", "c_res", "image", "patch", "reduction"):
+    for name in _ONLY_DEEP:
         if options.pop(name) is not None:
             raise click.UsageError(f"--{name.replace('_', '-')} is for deep networks, not --arch {TWO_LAYER}")
     del options["arch"]
@@ -123,11 +148,15 @@ def train_deep(context: click.Context, options: dict[str, Any]) -> None:
         markup=False,
     )
     with waiting(console, "infinite-width and initial Gram matrices"):
-        reference = DeepReference.of(network, data)
+        reference = DeepReference.of(network, data, options["layer_step_sizes"])
     texts = [f"lambda_min(NTK) = {number(reference.ntk_lambda_min)}"]
     if reference.lam is not None:
         texts.insert(0, f"lambda_min(K^(H)) = {number(reference.lam)}")
     console.print(f"kernel   {', '.join(texts)}", markup=False)
+
+    rule = options["step_size"]
+    if options["decay"] is not None:
+        rule = DecreasingStepSize(rule, options["decay"], options["decay_delay"] or 1.0)
 
     def start() -> Run:
         with ProgressLine(console, "training") as line:
@@ -136,11 +165,12 @@ def train_deep(context: click.Context, options: dict[str, Any]) -> None:
                 data.X,
                 data.y,
                 options["steps"],
-                options["step_size"],
+                rule,
                 loss=options["loss"],
                 reduction=options["reduction"],
                 method=options["method"],
                 batch_size=options["batch_size"],
+                layer_step_sizes=options["layer_step_sizes"],
                 seed=options["seed"],
                 record_every=options["record_every"] or max(1, options["steps"] // _RECORDS[arch]),
                 X_test=data.X_test,
@@ -163,6 +193,7 @@ def train_deep(context: click.Context, options: dict[str, Any]) -> None:
             data=data,
             reference=reference,
             settings=settings,
+            step_size=rule,
             save_weights=options["save_weights"],
             full_report=options["full_report"],
         )
@@ -189,6 +220,10 @@ def _settle(context: click.Context, options: dict[str, Any]) -> None:
         raise click.UsageError("--method flow is integrated in double precision: --dtype float64")
     if method == "flow" and (options["checkpoint"] or options["resume"]):
         raise click.UsageError("--method flow cannot be checkpointed; use gd with a small --step-size")
+    if method == "flow" and options["decay"] is not None:
+        raise click.UsageError("--decay is for gd and sgd: flow has no steps that could shrink")
+    if options["decay_delay"] is not None and options["decay"] is None:
+        raise click.UsageError("--decay-delay needs --decay POWER")
     if options["checkpoint_every"] is not None and options["checkpoint"] is None:
         raise click.UsageError("--checkpoint-every needs --checkpoint FILE")
     for name, owners in (
@@ -215,6 +250,12 @@ def _settle(context: click.Context, options: dict[str, Any]) -> None:
         if options[name] is None:
             options[name] = value
     options["loss"] = _LOSSES.get(options["loss"], options["loss"])
+    factors = options["layer_step_sizes"]
+    names = [f"W{h}" for h in range(1, options["depth"] + 1)] + ([] if arch == "deep-relu" else ["a"])
+    if factors is not None and (len(factors) != len(names) or not any(factors)):
+        raise click.UsageError(
+            f"--layer-step-sizes: {len(names)} numbers are needed, not all 0, for {', '.join(names)}"
+        )
     if arch == "deep-relu" and options["width"] % 2:
         raise click.UsageError(f"--arch deep-relu needs an even --width, got {options['width']}")
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Any
 
 import numpy as np
@@ -21,7 +21,7 @@ import numpy.typing as npt
 
 from lazygram import _core
 from lazygram.arrays import Array, Float64
-from lazygram.expectations.hermite import Coefficients, coefficients
+from lazygram.expectations.hermite import Coefficients, series
 from lazygram.expectations.pairs import (
     conditional_expectation,
     expectation_matrix,
@@ -29,7 +29,7 @@ from lazygram.expectations.pairs import (
 )
 from lazygram.expectations.tables import chebyshev_nodes, monomials, panel_edges, panels_for
 
-__all__ = ["interpolated", "many_coefficients", "many_means"]
+__all__ = ["Interpolation", "interpolated", "many_coefficients", "many_means"]
 
 Function = Callable[[Any], Any]
 _Side = tuple[Float64, npt.NDArray[np.int32], Array]  # distinct scales, index per entry, variances
@@ -117,8 +117,7 @@ def many_means(mean: Callable[[float], float], kinks: tuple[float, ...], scales:
     if scales.size <= _DIRECT or any(k != 0.0 for k in kinks):
         return np.array([mean(float(s)) for s in scales])
     result = np.empty(scales.size)
-    positive = np.where(scales > 0.0, scales, 1.0)
-    octave = np.floor(np.log2(positive)).astype(int)
+    positive, octave = _octaves(scales)
     for o in np.unique(octave):
         members = octave == o
         nodes = np.array([mean(float(s)) for s in _octave_nodes(int(o))])
@@ -130,22 +129,21 @@ def many_means(mean: Callable[[float], float], kinks: tuple[float, ...], scales:
 
 
 def many_coefficients(phi: Function, scales: Float64, *, from_primitive: bool = False) -> Coefficients:
-    """Hermite coefficients as in :func:`~lazygram.expectations.hermite.coefficients`, for very many scales.
+    """Hermite coefficients as in :func:`~lazygram.expectations.hermite.series`, for very many scales.
 
     a_k(s) is interpolated in log s from the nodes of each octave instead of integrated per scale.
     """
     if scales.size <= _DIRECT:
-        return coefficients(phi, scales, from_primitive=from_primitive)
-    positive = np.where(scales > 0.0, scales, 1.0)
-    octave = np.floor(np.log2(positive)).astype(int)
+        return series(phi, scales, from_primitive=from_primitive)
+    positive, octave = _octaves(scales)
     parts: list[tuple[npt.NDArray[np.bool_], Float64, Coefficients]] = []
     for o in np.unique(octave[scales > 0.0]):
-        nodes = coefficients(phi, _octave_nodes(int(o)), from_primitive=from_primitive)
+        nodes = series(phi, _octave_nodes(int(o)), from_primitive=from_primitive)
         members = (octave == o) & (scales > 0.0)
         parts.append((members, _lagrange(positive[members], int(o)), nodes))
     if not np.all(scales > 0.0):
         zero = scales == 0.0
-        at_zero = coefficients(phi, np.zeros(1), from_primitive=from_primitive)
+        at_zero = series(phi, np.zeros(1), from_primitive=from_primitive)
         parts.append((zero, np.ones((int(np.sum(zero)), 1)), at_zero))
     terms = max(c.values.shape[1] for _, _, c in parts)
     values = np.zeros((scales.size, terms))
@@ -212,6 +210,133 @@ def _one_by_one(
     return error
 
 
+class Interpolation:
+    """One dual at given standard deviations, ready for the core to combine tables per entry.
+
+    Parameters
+    ----------
+    phi, kinks, smoothed
+        See :func:`lazygram.expectations.pairs.conditional_expectation`; no kink but at 0.
+    identity : tuple
+        Hashable name of (activation, derivative), for the cache.
+    scales : ndarray (S,)
+        Standard deviations, increasing.
+    codes : ndarray of int64, optional
+        Pairs that will occur, ``smaller scale * 4096 + octave of the larger + 2048``, increasing; by default
+        all. Each takes 10 to 50 KiB.
+    """
+
+    def __init__(
+        self,
+        phi: Function,
+        kinks: tuple[float, ...],
+        smoothed: Any,
+        identity: tuple[Any, int],
+        scales: Float64,
+        codes: npt.NDArray[np.int64] | None = None,
+    ) -> None:
+        self._phi, self._kinks, self._smoothed, self._scales = phi, kinks, smoothed, scales
+        self._key = _Key(identity, phi, smoothed)
+        positive, self._octave = _octaves(scales)
+        self._panels = panels_for(2.0 ** (int(self._octave.max()) + 1))
+        panels, layer, size = self._panels
+        size = -(-size // _core.INTERPOLATION_BLOCK) * _core.INTERPOLATION_BLOCK
+        self._grid = _Grid(panel_edges(panels, layer), size)
+        self._weights = np.empty((scales.size, _NODES))
+        octaves = np.unique(self._octave)
+        for o in octaves:
+            members = self._octave == o
+            self._weights[members] = _lagrange(positive[members], int(o))
+        if codes is None:
+            every = np.arange(scales.size)[:, None] * 4096 + octaves + 2048
+            codes = every[octaves >= self._octave[:, None]]
+        self._codes = codes
+        self._contracted = np.empty((codes.size, 2 * panels * _NODES * size))
+        for o in octaves:
+            for other in np.unique(codes % 4096 - 2048):
+                chosen = (self._octave[codes // 4096] == o) & (codes % 4096 - 2048 == other)
+                if chosen.any():
+                    block = self._block(int(o), int(other)).reshape(_NODES, -1)
+                    self._contracted[chosen] = self._weights[codes[chosen] // 4096] @ block
+
+    def _block(self, low: int, high: int) -> Float64:
+        panels, layer, _ = self._panels
+        return _block(self._key, low, high, panels, layer, self._grid.size)
+
+    def __call__(self, K: Array, var1: Array, var2: Array) -> Array:
+        """The dual of single entries, whose variances are among those of `scales`."""
+        shape = (1, K.size)
+        K, var1, var2 = (a.reshape(shape) for a in (K, var1, var2))
+        one, two = (np.searchsorted(self._scales, np.sqrt(v), side="right") - 1 for v in (var1, var2))
+        out = np.empty(shape)
+        self.fill(K, (one, var1), (two, var2), out, 1)
+        result: Array = out[0]
+        return result
+
+    def fill(
+        self,
+        K: Array,
+        first: tuple[npt.NDArray[Any], Array],
+        second: tuple[npt.NDArray[Any], Array],
+        out: Array,
+        threads: int,
+    ) -> None:
+        """Into `out`: sides are (index of each entry's scale, variances), all of the shape of K."""
+        # The smaller scale is contracted, the larger weighted: symmetric bit for bit.
+        low, high = np.minimum(first[0], second[0]), np.maximum(first[0], second[0])
+        row = np.searchsorted(self._codes, low.astype(np.int64) * 4096 + self._octave[high] + 2048)
+        _core.dual_interpolated(
+            list(self._grid.edges[1:-1]),
+            list(np.tile(self._grid.centre, 2)),
+            list(np.tile(1.0 / self._grid.half, 2)),
+            self._grid.size,
+            self._contracted,
+            self._weights,
+            K,
+            first[1],
+            second[1],
+            row.astype(np.int32),
+            high.astype(np.int32),
+            out,
+            threads,
+            None,
+        )
+        if self._scales[0] == 0.0:
+            zero = low == 0
+            out[zero] = self._means[0] * self._means[high[zero]]
+
+    @cached_property
+    def _means(self) -> Float64:
+        result: Float64 = np.array([mean_value(self._phi, self._kinks, float(s)) for s in self._scales])
+        return result
+
+    def error(self) -> float:
+        """Largest difference from the generator where nothing was interpolated from."""
+        error = 0.0
+        probe = np.array([0.0, 0.011, 0.3, 0.69])
+        used = np.unique(self._octave[self._scales > 0.0])
+        for o in (used[0], used[-1]):
+            s, t = 2.0 ** (o + 0.31), 2.0 ** (used[-1] + 0.77)
+            mine = _evaluate(
+                self._grid,
+                self._block(int(o), int(used[-1])),
+                _lagrange(np.array([s]), int(o))[0],
+                _lagrange(np.array([t]), int(used[-1]))[0],
+                probe,
+            )
+            truth = conditional_expectation(
+                self._phi, self._kinks, self._smoothed, float(s), float(t), probe, False, nodes=27
+            )
+            error = max(error, float(np.max(np.abs(mine - truth))))
+        return error
+
+
+def _octaves(scales: Float64) -> tuple[Float64, npt.NDArray[np.int64]]:
+    """Scales with 1 for 0, and the octave of each."""
+    positive = np.where(scales > 0.0, scales, 1.0)
+    return positive, np.floor(np.log2(positive)).astype(np.int64)
+
+
 def interpolated(
     phi: Function,
     kinks: tuple[float, ...],
@@ -247,67 +372,11 @@ def interpolated(
         return _one_by_one(phi, kinks, smoothed, K, first, second, out)
     one = np.searchsorted(scales, scales1)[index1]
     two = np.searchsorted(scales, scales2)[index2]
-    # The smaller scale is contracted, the larger weighted: symmetric bit for bit.
     low, high = np.minimum(one, two), np.maximum(one, two)
-    positive = np.where(scales > 0.0, scales, 1.0)
-    octave = np.floor(np.log2(positive)).astype(int)
-    largest = 2.0 ** (int(octave.max()) + 1)
-    panels, layer, size = panels_for(largest)
-    size = -(-size // _core.INTERPOLATION_BLOCK) * _core.INTERPOLATION_BLOCK
-    grid = _Grid(panel_edges(panels, layer), size)
-    key = _Key(identity, phi, smoothed)
-    weights = np.empty((scales.size, _NODES))
-    for o in np.unique(octave):
-        members = octave == o
-        weights[members] = _lagrange(positive[members], int(o))
-    # Rows of `contracted`: one per (s_u, octave of s_v) that occurs.
-    code = low.astype(np.int64) * 4096 + (octave[high] + 2048)
-    codes, row = np.unique(code, return_inverse=True)
-    contracted = np.empty((codes.size, 2 * panels * _NODES * size))
-    for o in np.unique(octave):
-        for other in np.unique(codes % 4096 - 2048):
-            chosen = (octave[codes // 4096] == o) & (codes % 4096 - 2048 == other)
-            if not chosen.any():
-                continue
-            block = _block(key, int(o), int(other), panels, layer, size)
-            contracted[chosen] = weights[codes[chosen] // 4096] @ block.reshape(_NODES, -1)
-    _core.dual_interpolated(
-        list(grid.edges[1:-1]),
-        list(np.tile(grid.centre, 2)),
-        list(np.tile(1.0 / grid.half, 2)),
-        size,
-        contracted,
-        weights,
-        K,
-        var1,
-        var2,
-        row.reshape(K.shape).astype(np.int32),
-        high.astype(np.int32),
-        out,
-        threads,
-        None,
-    )
-    if scales[0] == 0.0:
-        means = np.array([mean_value(phi, kinks, float(s)) for s in scales])
-        zero = low == 0
-        out[zero] = means[0] * means[high[zero]]
-    # Compare with the generator where nothing was interpolated from.
-    error = 0.0
-    probe = np.array([0.0, 0.011, 0.3, 0.69])
-    used = np.unique(octave[scales > 0.0])
-    for o in (used[0], used[-1]):
-        s, t = 2.0 ** (o + 0.31), 2.0 ** (used[-1] + 0.77)
-        block = _block(key, int(o), int(used[-1]), panels, layer, size)
-        mine = _evaluate(
-            grid,
-            block,
-            _lagrange(np.array([s]), int(o))[0],
-            _lagrange(np.array([t]), int(used[-1]))[0],
-            probe,
-        )
-        truth = conditional_expectation(phi, kinks, smoothed, float(s), float(t), probe, False, nodes=27)
-        error = max(error, float(np.max(np.abs(mine - truth))))
-    return error
+    codes = np.unique(low.astype(np.int64) * 4096 + _octaves(scales)[1][high] + 2048)
+    prepared = Interpolation(phi, kinks, smoothed, identity, scales, codes)
+    prepared.fill(K, (one, var1), (two, var2), out, threads)
+    return prepared.error()
 
 
 def _evaluate(grid: _Grid, block: Float64, a: Float64, b: Float64, x: Float64) -> Float64:

@@ -9,6 +9,7 @@ random networks, whose error must fall like the width to the power -1/2.
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -18,13 +19,13 @@ import numpy as np
 import numpy.typing as npt
 
 from lazygram.analysis.deep_bounds import pairwise_lambda_min
-from lazygram.analysis.spectrum import gram_spectrum
+from lazygram.analysis.spectrum import eigenvalues, gram_spectrum
 from lazygram.data.synthetic import synthetic, unit_sphere
 from lazygram.experiments.base import Experiment, ExperimentResult, Progress, share_of
 from lazygram.experiments.checks import IncreasingInts, NonNegativeInt, PositiveFloat, PositiveInt, Settings
 from lazygram.experiments.deep_expected import Case, DepthMeasured, case_of, depth_rows
 from lazygram.experiments.parts import Parts
-from lazygram.plotting import COLORS, caption, finish_axes, log_ticks, new_figure
+from lazygram.plotting import COLORS, caption, finish_axes, log_ticks, new_figure, ordered_colors
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -110,6 +111,7 @@ def run(p: Parameters, folder: Path | None = None, progress: Progress | None = N
     -------
     ExperimentResult
         Arrays "fc_lambda", "fc_ntk" (fc_depths,), "resnet_lambda", "resnet_ntk" (resnet_depths,),
+        "fc_kernel", "resnet_kernel" (depths, n, n), which is K^(H),
         "pairwise" (layers,) of the deepest ResNet with "pairwise_floor", "special" (4,), and for every Monte
         Carlo case "CASE/error" (widths, draws, H + 1), largest entry of the error over the limit's.
     """
@@ -122,7 +124,7 @@ def run(p: Parameters, folder: Path | None = None, progress: Progress | None = N
         "resnet_depths": np.array(p.resnet_depths),
     }
     for kind, depths in (("fc", p.fc_depths), ("resnet", p.resnet_depths)):
-        rows = []
+        rows, kernels = [], []
         for depth in depths:
             limit: Any
             if kind == "fc":
@@ -130,8 +132,10 @@ def run(p: Parameters, folder: Path | None = None, progress: Progress | None = N
             else:
                 limit = architectures.ResNet(depth, p.activation, p.c_res)
             grams = limit.layer_grams(X)
-            rows.append((gram_spectrum(grams[depth - 1])[0], gram_spectrum(np.sum(grams, axis=0))[0]))
+            kernels.append(grams[depth - 1])
+            rows.append((gram_spectrum(kernels[-1])[0], gram_spectrum(np.sum(grams, axis=0))[0]))
         arrays[f"{kind}_lambda"], arrays[f"{kind}_ntk"] = np.array(rows).T
+        arrays[f"{kind}_kernel"] = np.stack(kernels)
     deepest: Any = architectures.ResNet(p.resnet_depths[-1], p.activation, p.c_res)
     covariances, means = deepest.layer_covariances(X), deepest.b(X)
     arrays["pairwise"] = np.array([pairwise_lambda_min(S) for S in covariances])
@@ -227,7 +231,7 @@ def draw(result: ExperimentResult) -> Figure:
     a, p = result.arrays, result.parameters
     names = [name for name in p["mc_cases"] if f"{name}/error" in a]
     shown = [next((n for n in reversed(names) if n.startswith(kind)), None) for kind in ("fc", "resnet")]
-    figure, axes = new_figure(1, 3, width=11.5, height=3.8)
+    figure, axes = new_figure(2, 3, width=11.5, height=7.4)
     place = axes[0]
     place.plot(a["fc_depths"], a["fc_lambda"], "o-", color=COLORS["red"], label=r"fully connected, $K^{(H)}$")
     place.plot(a["fc_depths"], a["fc_ntk"], "o:", color=COLORS["red"], label="fully connected, NTK")
@@ -239,7 +243,7 @@ def draw(result: ExperimentResult) -> Figure:
     finish_axes(
         place, title="Smallest eigenvalue over the depth", xlabel="depth H", ylabel=r"$\lambda_{\min}$"
     )
-    for place, name in zip(axes[1:], shown, strict=True):
+    for place, name in zip(axes[1:3], shown, strict=True):
         if name is None:
             place.set_visible(False)
             continue
@@ -262,12 +266,51 @@ def draw(result: ExperimentResult) -> Figure:
             xlabel="width m",
             ylabel=r"$\max|G^{(h)}(0)-\lim|\,/\,\max|\lim|$",
         )
+    _draw_spectra(axes[3], "fully connected", a["fc_depths"], a["fc_kernel"])
+    _draw_spectra(axes[4], "ResNet", a["resnet_depths"], a["resnet_kernel"])
+    _draw_kernels(axes[5], a)
     caption(
         figure,
         f"{p['activation']}, n = {p['n']} unit inputs in {p['dim']} dimensions; Monte Carlo: mean of "
         f"{p['mc_draws']} networks",
     )
     return figure
+
+
+def _draw_spectra(place: Any, name: str, depths: Any, kernels: Any) -> None:
+    """All eigenvalues of K^(H) above rounding, one line per depth."""
+    for color, depth, K in zip(ordered_colors(len(depths)), depths, kernels, strict=True):
+        values = eigenvalues(K)[::-1]
+        values = np.where(values > len(K) * np.finfo(float).eps * values[0], values, np.nan)
+        place.semilogy(np.arange(1, len(K) + 1), values, ".-", color=color, label=f"H = {depth}")
+    place.legend(loc="lower left", fontsize=7, ncols=2)
+    place.set_ylim(bottom=0.02 * place.dataLim.ymin)  # room for the legend
+    finish_axes(
+        place,
+        title=rf"Eigenvalues of $K^{{(H)}}$, {name}",
+        xlabel="index, largest first",
+        ylabel=r"$\lambda_i(K^{(H)})$",
+    )
+
+
+def _draw_kernels(place: Any, a: Mapping[str, Any]) -> None:
+    """Correlations of K^(H) as images, side by side."""
+    shown = [("fc", 0), ("fc", -1), ("resnet", -1)]
+    n = a["fc_kernel"].shape[1]
+    picture = np.full((n, len(shown) * (n + 1) - 1), np.nan)
+    labels = []
+    for k, (kind, at) in enumerate(shown):
+        K = a[f"{kind}_kernel"][at]
+        size = np.sqrt(np.diag(K))
+        picture[:, k * (n + 1) : k * (n + 1) + n] = K / np.outer(size, size)
+        name = "fully conn." if kind == "fc" else "ResNet"
+        labels.append(f"{name}\nH = {a[f'{kind}_depths'][at]}")
+    image = place.imshow(picture, cmap="viridis", vmax=1.0, interpolation="nearest")
+    place.figure.colorbar(image, ax=place, shrink=0.4)
+    place.grid(visible=False)
+    place.set_yticks([])
+    place.set_xticks([k * (n + 1) + (n - 1) / 2 for k in range(len(shown))], labels, fontsize=8)
+    finish_axes(place, title=r"Correlations of $K^{(H)}$", xlabel="inputs", ylabel="inputs")
 
 
 EXPERIMENT = Experiment(

@@ -126,7 +126,7 @@ def _measure(
 ) -> dict[str, npt.ArrayLike]:
     """All networks of one activation and architecture."""
     from lazygram.analysis.deep_bounds import propagation_constant
-    from lazygram.analysis.deep_runs import infinite_width, network_constants
+    from lazygram.analysis.deep_runs import dual_slopes, infinite_width, network_constants
     from lazygram.networks import FullyConnectedNetwork, ResidualNetwork
 
     limits: Any = None
@@ -149,7 +149,7 @@ def _measure(
         norms = np.array([np.linalg.norm(x, axis=1) for x in features])
         smallest, largest = min(smallest, float(norms.min())), max(largest, float(norms.max()))
     constants = network_constants(network)
-    slopes = [_dual_slopes(activation, S) for S in limits[:-1]]
+    slopes = [dual_slopes(activation, S, S.diagonal()[:, None], S.diagonal()[None, :]) for S in limits[:-1]]
     factors = []
     for h in range(2, p.depth + 1):
         common = slopes[h - 1][0] + slopes[h - 1][1] + slopes[h - 1][2]
@@ -173,21 +173,6 @@ def _measure(
             )
         ),
     }
-
-
-def _dual_slopes(activation: str, S: Float64Array) -> tuple[Float64Array, Float64Array, Float64Array]:
-    """Derivatives of E[phi(u) phi(v)] in the variances p, q and the covariance r, at all entries of S."""
-    from lazygram.duals import dual
-
-    p, q = np.broadcast_arrays(S.diagonal()[:, None], S.diagonal()[None, :])
-    # Inside the admissible set also on the diagonal: r first scaled down by twice the step.
-    r = S * (1.0 - 4.0 * _STEP)
-    changes = []
-    for dp, dq, dr in ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0)):
-        up = dual(activation, r + dr * _STEP, p + dp * _STEP, q + dq * _STEP)
-        down = dual(activation, r - dr * _STEP, p - dp * _STEP, q - dq * _STEP)
-        changes.append(np.asarray((up - down) / (2.0 * _STEP)))
-    return changes[0], changes[1], changes[2]
 
 
 def _mean_slopes(activation: str, variances: Float64Array) -> Float64Array:

@@ -20,6 +20,8 @@ __all__ = [
     "Parameterisation",
     "Value",
     "check_branch",
+    "check_flag",
+    "check_number",
     "check_padding",
     "check_std",
     "check_window",
@@ -136,16 +138,29 @@ def compile_chain(
 # --- checks of settings -----------------------------------------------------------------------------
 
 
-def check_std(value: float, name: str) -> float:
+def check_number(value: float, name: str) -> float:
     if isinstance(value, (bool, np.bool_, str, bytes)):
         raise TypeError(f"{name}: a number is needed, got {value!r}")
     try:
         number = float(value)
     except (TypeError, ValueError):
         raise TypeError(f"{name}: a number is needed, got {value!r}") from None
-    if not (np.isfinite(number) and number >= 0):
-        raise ValueError(f"{name}: must be finite and not negative, got {number}")
+    if not np.isfinite(number):
+        raise ValueError(f"{name}: must be finite, got {number}")
     return number
+
+
+def check_std(value: float, name: str) -> float:
+    number = check_number(value, name)
+    if number < 0:
+        raise ValueError(f"{name}: must not be negative, got {number}")
+    return number
+
+
+def check_flag(value: bool, name: str) -> bool:
+    if not isinstance(value, (bool, np.bool_)):
+        raise TypeError(f"{name}: True or False is needed, got {value!r}")
+    return bool(value)
 
 
 def check_window(value: int | Sequence[int], name: str) -> int | tuple[int, ...]:
@@ -188,7 +203,8 @@ def check_branch(branch: Branch, name: str) -> tuple[Layer, ...]:
         raise TypeError(f"{name}: a layer or a list of layers is needed, got {type(branch).__name__}")
     for k, layer in enumerate(branch):
         if not isinstance(layer, Layer):
-            raise TypeError(f"{name}[{k}]: a layer is needed, got {type(layer).__name__}")
+            got = f"the class {layer.__name__}" if isinstance(layer, type) else type(layer).__name__
+            raise TypeError(f"{name}[{k}]: a layer is needed, got {got}")
     return tuple(branch)
 
 

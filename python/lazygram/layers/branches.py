@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-import numpy as np
-
 from lazygram.kernels import Program
 from lazygram.layers.base import (
     Branch,
@@ -15,6 +13,7 @@ from lazygram.layers.base import (
     Parameterisation,
     Value,
     check_branch,
+    check_number,
     check_std,
     compile_chain,
 )
@@ -217,6 +216,8 @@ class FanInConcat(_FanIn):
         super().__post_init__()
         if self.shares is None:
             return
+        if not isinstance(self.shares, (list, tuple)):
+            raise TypeError(f"shares: a list of numbers is needed, got {self.shares!r}")
         shares = tuple(check_std(share, "shares") for share in self.shares)
         if len(shares) != len(self.branches) or min(shares) == 0.0:
             raise ValueError(f"shares: {len(self.branches)} positive numbers are needed, got {shares}")
@@ -275,10 +276,7 @@ class Residual(Layer):
     def __post_init__(self) -> None:
         object.__setattr__(self, "branch", check_branch(self.branch, "branch"))
         object.__setattr__(self, "shortcut", check_branch(self.shortcut, "shortcut"))
-        scale = float(self.scale)
-        if not np.isfinite(scale):
-            raise ValueError(f"scale: must be finite, got {scale}")
-        object.__setattr__(self, "scale", scale)
+        object.__setattr__(self, "scale", check_number(self.scale, "scale"))
 
     @property
     def _branches(self) -> tuple[tuple[Layer, ...], tuple[Layer, ...]]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from lazygram.activations import Activation as Phi
 from lazygram.activations import Function, get_activation, text_of
 from lazygram.kernels import Program
-from lazygram.layers.base import ImpossibleNetwork, Layer, Parameterisation, Value, check_std
+from lazygram.layers.base import ImpossibleNetwork, Layer, Parameterisation, Value, check_flag, check_std
 
 __all__ = ["Activation", "Dropout", "Identity", "LayerNorm"]
 
@@ -36,6 +36,7 @@ class Activation(Layer):
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "activation", get_activation(self.activation))
+        check_flag(self.normalised, "normalised")
 
     @property
     def phi(self) -> Phi:
@@ -78,6 +79,7 @@ class LayerNorm(Layer):
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "eps", check_std(self.eps, "eps"))
+        check_flag(self.pixels, "pixels")
 
     def compile(self, program: Program, value: Value, parameterisation: Parameterisation) -> Value:
         if value.mean != "zero":

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from lazygram.kernels import Kernel, Program
+from lazygram.kernels import Kernel, Program, check_shape
 from lazygram.layers.base import (
     ImpossibleNetwork,
     Layer,
@@ -133,7 +133,7 @@ class Sequential(Kernel, Layer):
         ValueError
             As :meth:`program`.
         """
-        program, values = self._chain(tuple(shape))
+        program, values = self._chain(check_shape(shape, "(d,), (channels, p) or (channels, h, w)", 1))
         rows = [("", "layer", "output"), ("", "input", values[0].text)]
         for k, (layer, value) in enumerate(zip(self._layers, values[1:], strict=True)):
             head, *rest = layer.tree()

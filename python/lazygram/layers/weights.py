@@ -15,6 +15,7 @@ from lazygram.layers.base import (
     Padding,
     Parameterisation,
     Value,
+    check_flag,
     check_padding,
     check_std,
     check_window,
@@ -154,5 +155,6 @@ def _check_weights(layer: Dense | Conv) -> None:
     object.__setattr__(layer, "w_std", check_std(layer.w_std, "w_std"))
     if layer.b_std is not None:
         object.__setattr__(layer, "b_std", check_std(layer.b_std, "b_std"))
+    check_flag(layer.trained, "trained")
     if layer.width is not None:
         object.__setattr__(layer, "width", check_positive_int(layer.width, "width"))

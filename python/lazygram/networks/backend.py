@@ -7,18 +7,34 @@ an array turns up. Arrays stay in the namespace, on the device and of the dtype 
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Sequence
+import os
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
+from contextlib import contextmanager
+from contextvars import ContextVar
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from lazygram import _core
 from lazygram.arrays import Array, as_matrix, as_real_array
 
-__all__ = ["Backend", "Buffers", "backend_of", "check_dtype", "get_backend"]
+__all__ = [
+    "Backend",
+    "Buffers",
+    "backend_of",
+    "check_dtype",
+    "elementwise_threads",
+    "get_backend",
+    "on_host",
+]
 
 # Elementwise passes go over this many numbers at a time: few enough for temporaries to stay in cache.
 _BLOCK = 1 << 16
+
+_threads: ContextVar[int | None] = ContextVar("elementwise threads", default=None)
 
 
 class Backend:
@@ -33,6 +49,7 @@ class Backend:
         module = "numpy" if self.is_numpy else xp.__name__
         self.name = module.removeprefix("array_api_compat.").split(".")[0]
         self.has_out = self.name in ("numpy", "cupy", "torch")
+        self._widest = xp.float64 if self.is_numpy or _has_float64(xp, device) else self.native_dtype
 
     def owns(self, value: Any) -> bool:
         """Whether `value` is an array of this namespace."""
@@ -57,13 +74,13 @@ class Backend:
 
     def to_numpy(self, array: Any) -> Array:
         """`array` on the host, as a NumPy array; it may share memory."""
-        return as_real_array(_on_host(array), "array")
+        return as_real_array(on_host(array), "array")
 
     def matrix(self, value: Any, name: str, columns: int) -> Any:
         """Checked matrix of examples; an array of this namespace never leaves its device."""
         if self.is_numpy or not self.owns(value):
             # NumPy in between: everything with the array protocol or DLPack is accepted.
-            return self.asarray(as_matrix(_on_host(value), name, dtype=self.dtype, columns=columns))
+            return self.asarray(as_matrix(on_host(value), name, dtype=self.dtype, columns=columns))
         xp = self.xp
         if not (xp.isdtype(value.dtype, "real floating") or xp.isdtype(value.dtype, "integral")):
             raise TypeError(f"{name}: real numbers are needed, got dtype {value.dtype}")
@@ -77,6 +94,10 @@ class Backend:
         if not bool(xp.all(xp.isfinite(array))):
             raise ValueError(f"{name}: all entries must be finite")
         return array
+
+    def total(self, array: Any) -> float:
+        """Sum of all entries, added up in float64 where the device has it."""
+        return float(self.xp.sum(array, dtype=self._widest))
 
     def zeros(self, shape: tuple[int, ...]) -> Any:
         """Zeros of this dtype and device."""
@@ -107,8 +128,9 @@ class Backend:
     def rowwise(self, function: Callable[..., Any], *arrays: Any, out: Any = None) -> Any:
         """`function`, which acts entry by entry, of arrays of one shape.
 
-        NumPy evaluates an expression one full pass per operation; here it goes over blocks of rows that stay
-        in cache, so that memory is read and written once.
+        NumPy evaluates an expression one full pass per operation, on one thread; here it goes over blocks of
+        rows that stay in cache, so that memory is read and written once, on several threads (NumPy lets go of
+        the GIL). Their number changes nothing: every entry is computed alone.
         """
         first = arrays[0]
         if not self.is_numpy or first.size <= _BLOCK:
@@ -120,9 +142,22 @@ class Backend:
         if out is None:
             out = np.empty(first.shape, self.dtype)
         rows = max(1, _BLOCK * first.shape[0] // first.size)
-        for begin in range(0, first.shape[0], rows):
-            block = slice(begin, begin + rows)
-            out[block] = function(*(array[block] for array in arrays))
+        blocks = [slice(begin, begin + rows) for begin in range(0, first.shape[0], rows)]
+        warnings = np.geterr()  # kept by NumPy for each thread
+
+        def evaluate(part: list[slice]) -> None:
+            with np.errstate(**warnings):
+                for block in part:
+                    out[block] = function(*(array[block] for array in arrays))
+
+        workers = min(_threads.get() or _core.max_threads(), len(blocks))
+        begun = [_pool(workers - 1).submit(evaluate, blocks[k::workers]) for k in range(1, workers)]
+        try:
+            evaluate(blocks[::workers])
+        finally:
+            wait(begun)  # after Ctrl-C, too: `out` may be used again
+        for done in begun:
+            done.result()
         return out
 
     def special(self, name: str) -> Callable[[Any], Any]:
@@ -164,6 +199,24 @@ class Buffers:
         return array
 
 
+@contextmanager
+def elementwise_threads(threads: int | None) -> Iterator[None]:
+    """Threads of elementwise passes over NumPy arrays in this block; all of OpenMP's by default."""
+    token = _threads.set(threads)
+    try:
+        yield
+    finally:
+        _threads.reset(token)
+
+
+@lru_cache(maxsize=1)
+def _pool(workers: int) -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(workers, "lazygram")
+
+
+os.register_at_fork(after_in_child=_pool.cache_clear)  # threads do not survive a fork
+
+
 def check_dtype(dtype: npt.DTypeLike) -> np.dtype[Any]:
     """float32 or float64; ValueError naming `dtype` otherwise."""
     try:
@@ -187,7 +240,10 @@ def get_backend(xp: Any, dtype: npt.DTypeLike, device: Any) -> Backend:
     """
     number = check_dtype(dtype)
     if isinstance(xp, str):
-        xp = np if xp == "numpy" else importlib.import_module(xp)
+        try:
+            xp = np if xp == "numpy" else importlib.import_module(xp)
+        except ModuleNotFoundError as error:
+            raise ModuleNotFoundError(f"xp: the array library {xp!r} cannot be imported ({error})") from None
     if xp is None or xp is np or getattr(xp, "__name__", "") == "array_api_compat.numpy":
         if device not in (None, "cpu"):
             raise ValueError(f"device: NumPy arrays live on the cpu, got {device!r}")
@@ -196,8 +252,16 @@ def get_backend(xp: Any, dtype: npt.DTypeLike, device: Any) -> Backend:
         raise TypeError(f"xp: an array namespace or its name is needed, got {xp!r}")
     compat = _compat()
     # The namespace that goes with the library's arrays: array-api-compat's wrapper where one is needed.
-    probe = xp.asarray([0.0]) if device is None else xp.asarray([0.0], device=device)
-    return Backend(compat.array_namespace(probe), number, compat.device(probe))
+    try:
+        zero = xp.asarray([0]) if device is None else xp.asarray([0], device=device)
+    except (
+        Exception
+    ) as error:  # libraries raise what they like here: AssertionError, RuntimeError, ValueError
+        raise ValueError(f"device: {getattr(xp, '__name__', xp)} refuses {device!r} ({error})") from error
+    namespace, where = compat.array_namespace(zero), compat.device(zero)
+    if number == np.float64 and not _has_float64(namespace, where):
+        raise ValueError(f"dtype: {where} has no float64, use float32")
+    return Backend(namespace, number, where)
 
 
 def backend_of(arrays: Sequence[Any], name: str) -> Backend:
@@ -229,14 +293,33 @@ def backend_of(arrays: Sequence[Any], name: str) -> Backend:
     raise ValueError(f"{name}: float32 or float64 arrays are needed, all of one dtype")
 
 
-def _on_host(array: Any) -> Any:
-    """What NumPy can read: no derivative attached (PyTorch), not on a device (PyTorch, CuPy)."""
+def on_host(array: Any) -> Any:
+    """What NumPy can read: no derivative attached (PyTorch), not on a device (PyTorch, CuPy, others).
+
+    Whatever is no array of a library, None included, comes back as it is.
+    """
     if isinstance(array, np.ndarray):
         return array
     for method in ("detach", "cpu"):
         if hasattr(array, method):
             array = getattr(array, method)()
-    return array.get() if hasattr(array, "__cuda_array_interface__") and hasattr(array, "get") else array
+    if hasattr(array, "__cuda_array_interface__") and hasattr(array, "get"):
+        return array.get()
+    if hasattr(array, "__array_namespace__") and hasattr(array, "to_device"):
+        # The standard has no word for the host: a library's default device is the one NumPy reads from.
+        default = array.__array_namespace__().__array_namespace_info__().default_device()
+        if default is not None and array.device != default:
+            return array.to_device(default)
+    return array
+
+
+def _has_float64(xp: Any, device: Any) -> bool:
+    """Whether the device computes in double precision; some accelerators do not."""
+    try:
+        xp.zeros((1,), dtype=xp.float64, device=device)
+    except (TypeError, ValueError, RuntimeError):
+        return False
+    return True
 
 
 def _compat() -> Any:

@@ -11,7 +11,7 @@ import numpy as np
 
 from lazygram.networks.backend import Backend, Buffers, backend_of
 
-__all__ = ["DeepNetwork", "Forward"]
+__all__ = ["DeepNetwork", "Forward", "Pass", "symmetrised"]
 
 Network = TypeVar("Network", bound="DeepNetwork")
 
@@ -35,6 +35,11 @@ class Pass:
     outputs: Any
     features: list[Any]
     preactivations: list[Any]
+
+
+def symmetrised(gram: Any) -> Any:
+    """The symmetric part: blocks of a product and their mirror images differ by rounding."""
+    return 0.5 * (gram + gram.T)
 
 
 class DeepNetwork(ABC):
@@ -113,6 +118,11 @@ class DeepNetwork(ABC):
             Of the examples in question.
         dloss_du : array_like, shape (n,)
             Derivative of the loss in each output.
+
+        Raises
+        ------
+        ValueError
+            `forward` is of a network with other layers, or `dloss_du` has another shape.
         """
 
     @abstractmethod
@@ -130,6 +140,7 @@ class DeepNetwork(ABC):
         Returns
         -------
         list of array, shape (n, n2)
+            Exactly symmetric without X2.
 
         Raises
         ------
@@ -251,6 +262,12 @@ class DeepNetwork(ABC):
                 )
             X = X.reshape((shape[0], self.dim))
         return self._backend.matrix(X, name, self.dim)
+
+    def _check_forward(self, forward: Forward, widths: list[int]) -> None:
+        """Refuse the forward pass of a network with other layers."""
+        found = [int(u.shape[1]) for u in forward.preactivations]
+        if found != widths:
+            raise ValueError(f"forward: layers of {widths} neurons are needed, got {found}")
 
     def _weights(self, value: Any, n: int, name: str) -> Any:
         """Checked vector of one number per example, in the backend."""

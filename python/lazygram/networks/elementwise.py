@@ -108,8 +108,12 @@ def _decay(b: Backend) -> Function:
 
 
 def _sigmoid(b: Backend) -> Function:
-    xp, decay, negative = b.xp, _decay(b), _negative_part(b)
-    return lambda x: xp.exp(negative(x)) / (1.0 + decay(x))
+    """1 / (1 + exp(-x)), as accurate in both tails as exp is; its argument is kept below overflow."""
+    xp = b.xp
+    most = 0.99 * math.log(float(np.finfo(b.dtype).max))
+    if b.is_numpy:
+        return lambda x: 1.0 / (1.0 + np.exp(np.minimum(-x, most)))
+    return lambda x: 1.0 / (1.0 + xp.exp(xp.clip(-x, None, most)))
 
 
 def _sigmoid_slope(b: Backend) -> Function:
@@ -210,7 +214,12 @@ def _tanh(b: Backend, _: Parameters) -> tuple[Function, Function]:
 
 def _silu(b: Backend, _: Parameters) -> tuple[Function, Function]:
     sigmoid = _sigmoid(b)
-    return lambda x: x * sigmoid(x), lambda x: sigmoid(x) * (1.0 + x * sigmoid(-x))
+
+    def dphi(x: Any) -> Any:
+        gate = sigmoid(x)
+        return gate * (1.0 + x * (1.0 - gate))
+
+    return lambda x: x * sigmoid(x), dphi
 
 
 def _mish(b: Backend, _: Parameters) -> tuple[Function, Function]:

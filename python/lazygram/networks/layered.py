@@ -17,7 +17,7 @@ from typing import Any
 
 from lazygram.activations import Activation
 from lazygram.networks.backend import Backend, Buffers
-from lazygram.networks.deep import DeepNetwork, Forward, Pass
+from lazygram.networks.deep import DeepNetwork, Forward, Pass, symmetrised
 from lazygram.networks.elementwise import Elementwise, elementwise
 from lazygram.networks.patches import Patches
 
@@ -186,6 +186,7 @@ class LayeredNetwork(DeepNetwork):
         )
 
     def _pass(self, forward: Forward) -> Pass:
+        self._check_forward(forward, [int(self._matrix(h).shape[0]) for h in range(self.depth)])
         return Pass(
             forward.outputs,
             [self._rows(x) for x in forward.features],
@@ -217,7 +218,7 @@ class LayeredNetwork(DeepNetwork):
             rows, width = self._readout().shape
             flat = [self._backend.xp.reshape(x.features[-1], (-1, rows * width)) for x in (one, two)]
             grams.append(self._backend.matmul(flat[0], flat[0].T if two is one else flat[1].T))
-        return grams
+        return [symmetrised(G) for G in grams] if two is one else grams
 
     def _layer_gram(self, h: int, x: Any, p: Any, x2: Any, q: Any) -> Any:
         b = self._backend

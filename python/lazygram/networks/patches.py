@@ -69,11 +69,11 @@ class Patches:
         outside = self.neighbours < 0
         # A zero pixel at the end stands for everything outside.
         self._gather = backend.indices(np.where(outside, self.pixels, self.neighbours).ravel())
-        # nbr[l, s] = l' exactly if l is the pixel at the opposite offset from l': the adjoint gathers as
-        # well.
-        mirrored = self.neighbours[:, ::-1]
-        places = np.where(mirrored < 0, self.pixels * self.size, mirrored * self.size + np.arange(self.size))
-        self._scatter = backend.indices(places.ravel())
+        # Pixels whose patch has offset s inside the image, and the pixels that stand there, axis by axis.
+        self._overlaps = [
+            tuple(_overlap(size, o) for o, size in zip(offset, image, strict=True))
+            for offset in itertools.product(*(range(-(q // 2), q // 2 + 1) for q in patch))
+        ]
 
     def gather(self, x: Any) -> Any:
         """Patches of (n, pixels, channels) as rows: (n pixels, size channels), offset-major columns."""
@@ -88,10 +88,14 @@ class Patches:
         b = self._backend
         channels = rows.shape[1] // self.size
         n = rows.shape[0] // self.pixels
-        split = b.xp.reshape(rows, (n, self.pixels * self.size, channels))
-        padded = b.concat([split, b.zeros((n, 1, channels))], 1)
-        taken = b.xp.take(padded, self._scatter, axis=1)
-        return b.xp.sum(b.xp.reshape(taken, (n, self.pixels, self.size, channels)), axis=2)
+        split = b.xp.reshape(rows, (n, *self._image, self.size, channels))
+        total = b.zeros((n, *self._image, channels))
+        rest = slice(None)
+        for s, overlap in enumerate(self._overlaps):
+            centres, places = zip(*overlap, strict=True)
+            source, target = (rest, *centres, s, rest), (rest, *places, rest)
+            total[target] += split[source]
+        return b.xp.reshape(total, (n, self.pixels, channels))
 
     def covariance(self, S: Any) -> Any:
         """sum_s S[nbr[l, s], nbr[k, s]] for pixel covariances S (n, pixels, n2, pixels), zero outside.
@@ -115,3 +119,9 @@ class Patches:
         pixel = [slice(None)] * (1 + len(self._image))
         pixel[1 + axis] = part
         return (*pixel, *pixel)
+
+
+def _overlap(size: int, offset: int) -> tuple[slice, slice]:
+    """Pixels of an axis whose neighbour at `offset` is inside, and those neighbours."""
+    inside = max(0, size - abs(offset))
+    return slice(max(0, -offset), max(0, -offset) + inside), slice(max(0, offset), max(0, offset) + inside)

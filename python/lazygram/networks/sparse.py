@@ -19,7 +19,7 @@ import numpy.typing as npt
 from lazygram.activations import Activation, get_activation
 from lazygram.arrays import Array, check_positive_float, check_positive_int
 from lazygram.networks.backend import Backend, Buffers, get_backend
-from lazygram.networks.deep import DeepNetwork, Forward, Pass
+from lazygram.networks.deep import DeepNetwork, Forward, Pass, symmetrised
 from lazygram.networks.elementwise import Elementwise, elementwise
 from lazygram.networks.patches import check_image, check_patch, neighbour_table
 from lazygram.random import seed_to_int, standard_normals
@@ -273,11 +273,15 @@ class SparseNetwork(DeepNetwork):
 
     def backpropagate(self, forward: Forward) -> list[Any]:
         """Derivatives df(x_i)/df^(h) of the single output, h = 1..H."""
-        return self._deltas(Pass(forward.outputs, forward.features, forward.preactivations), None, None)
+        return self._deltas(self._pass(forward), None, None)
+
+    def _pass(self, forward: Forward) -> Pass:
+        self._check_forward(forward, [int(places.shape[0]) for places in self._maps])
+        return Pass(forward.outputs, forward.features, forward.preactivations)
 
     def backward(self, forward: Forward, dloss_du: Any) -> list[Any]:
         """Gradients in v_1, ..., v_H; `dloss_du` has the shape of the outputs."""
-        done = Pass(forward.outputs, forward.features, forward.preactivations)
+        done = self._pass(forward)
         weight = self._backend.asarray(dloss_du if self._backend.owns(dloss_du) else np.asarray(dloss_du))
         if tuple(weight.shape) != tuple(done.outputs.shape):
             raise ValueError(
@@ -311,7 +315,7 @@ class SparseNetwork(DeepNetwork):
                     for mine in _derivatives(b, sharing, p, x)
                 ]
                 grams.append(b.concat(blocks, 0))
-        return grams
+        return [symmetrised(G) for G in grams] if two is one else grams
 
     def _signs(self, done: Pass) -> list[Any]:
         return [u >= 0.0 for u in done.preactivations[:-1]]

@@ -16,10 +16,12 @@ from lazygram.training.losses import (
 from lazygram.training.request import METHODS
 from lazygram.training.result import Run, StepState, TrainingFailed, TrainingInterrupted
 from lazygram.training.run import train
+from lazygram.training.schedules import DecreasingStepSize
 
 __all__ = [
     "METHODS",
     "CrossEntropyLoss",
+    "DecreasingStepSize",
     "DerivativeLoss",
     "ExponentialLoss",
     "HingeLoss",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -18,6 +18,7 @@ from lazygram.arrays import (
     check_nonnegative_int,
     check_positive_float,
 )
+from lazygram.networks.backend import elementwise_threads, on_host
 from lazygram.networks.deep import DeepNetwork
 from lazygram.networks.sparse import SparseNetwork
 from lazygram.parallel import check_threads
@@ -31,7 +32,7 @@ from lazygram.training.history import record_steps, recorded_quantities
 from lazygram.training.losses import Loss, get_loss
 from lazygram.training.request import check_batch_size, check_callbacks, check_checkpoints
 from lazygram.training.result import Run, StepState
-from lazygram.training.schedules import StepSize, StepSizes
+from lazygram.training.schedules import DecreasingStepSize, StepSize, StepSizes
 
 __all__ = ["DEEP_METHODS", "DeepTrainer", "train_deep"]
 
@@ -54,8 +55,8 @@ class DeepRequest(CourseRequest):
     batch_size: int | None
     seed: int
     factors: list[float]
-    step_sizes: StepSizes | None
-    """None: "auto"."""
+    step_sizes: StepSizes | DecreasingStepSize | None
+    """None: "auto"; a schedule that begins with "auto"."""
     quantities: tuple[str, ...]
     x_test: Any
     y_test: Float64 | None
@@ -99,9 +100,13 @@ def train_deep(
         raise ValueError(f"network: training needs a single output, got {network.outputs}")
     x = network._examples(X, "X")
     n = int(x.shape[0])
-    labels: Float64 = as_vector(y, "y", length=n, dtype=np.float64)
+    labels: Float64 = as_vector(on_host(y), "y", length=n, dtype=np.float64)
     count = check_nonnegative_int(steps, "steps")
     checked_loss = get_loss(loss)
+    if checked_loss.name == "cross_entropy":
+        raise ValueError(
+            "loss: deep networks have one output; the cross-entropy of labels -1 and +1 is 'logistic'"
+        )
     checked_loss.check_labels(labels)
     if reduction not in ("sum", "mean"):
         raise ValueError(f"reduction: 'sum' or 'mean' is needed, got {reduction!r}")
@@ -116,7 +121,11 @@ def train_deep(
     auto = isinstance(step_size, str)
     if auto and step_size != "auto":
         raise ValueError(f"step_size: a number, a schedule or 'auto' is needed, got {step_size!r}")
-    rule = None if isinstance(step_size, str) else StepSizes(step_size, count)
+    rule: StepSizes | DecreasingStepSize | None
+    if isinstance(step_size, DecreasingStepSize) and step_size.step_size == "auto":
+        rule = step_size
+    else:
+        rule = None if isinstance(step_size, str) else StepSizes(step_size, count)
     if method == "flow":
         _check_flow(network, rule, checkpoint, resume)
     request = DeepRequest(
@@ -144,7 +153,8 @@ def train_deep(
         threads=threads,
     )
     small = n * network.parameter_count < _SMALL_STEP
-    with threadpool_limits(limits=1 if threads is None and small else threads, user_api="blas"):
+    limit = 1 if threads is None and small else threads
+    with threadpool_limits(limits=limit, user_api="blas"), elementwise_threads(limit):
         return Course(request, DeepTrainer(request)).run()
 
 
@@ -170,8 +180,7 @@ class DeepTrainer(Trainer):
         # The reference is always step 0 of the run, also when it is resumed.
         self.state = self._make_state(0, 0.0, None)
         self.recorder.start_deep(self.state, network.parameters)
-        rule = request.step_sizes
-        self.step_sizes = StepSizes(self._auto_step_size(), request.steps) if rule is None else rule
+        self.step_sizes = self._settle(request.step_sizes)
         loaded = load()
         if loaded is not None:
             self.recorder.restore(loaded.history, None, {})
@@ -207,6 +216,12 @@ class DeepTrainer(Trainer):
             here = self.step_sizes.before(int(step))
             if here != eta:
                 raise ValueError(f"resume: the step size before step {step} was {eta}, here it is {here}")
+
+    def _settle(self, rule: StepSizes | DecreasingStepSize | None) -> StepSizes:
+        if isinstance(rule, StepSizes):
+            return rule
+        auto = self._auto_step_size()
+        return StepSizes(auto if rule is None else replace(rule, step_size=auto), self.request.steps)
 
     def _auto_step_size(self) -> float:
         request, n = self.request, len(self.request.y)
@@ -332,6 +347,7 @@ class DeepTrainer(Trainer):
             "seed": network.seed,
             "batch_size": request.batch_size,
             "step_size": self.step_sizes.constant,
+            "schedule": self.step_sizes.text,
             "layer_step_sizes": request.factors,
         }
 
@@ -364,16 +380,19 @@ def _check_test(
     x = network._examples(X_test, "X_test")
     if y_test is None:
         return x, None
-    y: Float64 = as_vector(y_test, "y_test", length=int(x.shape[0]), dtype=np.float64)
+    y: Float64 = as_vector(on_host(y_test), "y_test", length=int(x.shape[0]), dtype=np.float64)
     return x, y
 
 
 def _check_flow(
-    network: DeepNetwork, rule: StepSizes | None, checkpoint: PathLike | None, resume: PathLike | None
+    network: DeepNetwork,
+    rule: StepSizes | DecreasingStepSize | None,
+    checkpoint: PathLike | None,
+    resume: PathLike | None,
 ) -> None:
     if network.dtype != np.float64 or network.xp is not np:
         raise ValueError("method: 'flow' needs a float64 network of NumPy arrays")
     if checkpoint is not None or resume is not None:
         raise ValueError("checkpoint: 'flow' cannot be checkpointed; use a small step of 'gd'")
-    if rule is not None and rule.constant is None:
+    if isinstance(rule, DecreasingStepSize) or (rule is not None and rule.constant is None):
         raise ValueError("step_size: 'flow' needs one number, the time between two steps")

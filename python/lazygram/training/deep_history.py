@@ -112,7 +112,7 @@ class DeepRecorder(Recorder):
         assert self.backend is not None
         b = self.backend
         changed = [
-            float(b.xp.sum(b.cast(now != before), dtype=b.xp.float64)) / int(np.prod(before.shape))
+            b.total(b.cast(now != before)) / int(np.prod(before.shape))
             for now, before in zip(state.patterns(), self.signs_0, strict=True)
         ]
         return np.array(changed)

@@ -115,8 +115,7 @@ class DeepState:
         done = self._whole_pass()
         network = self._network(self._now.parameters)
         grams = network._grams(done, network._deltas(done, None, None), done)
-        full = [self._backend.to_numpy(G).astype(np.float64) for G in grams]
-        return [0.5 * (G + G.T) for G in full]
+        return [self._backend.to_numpy(G).astype(np.float64) for G in grams]
 
     def patterns(self) -> list[Any]:
         """Signs of the pre-activations of all examples."""

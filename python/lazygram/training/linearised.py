@@ -5,14 +5,16 @@ weights is a recursion for its predictions alone,
 
     u(k+1) = u(k) - eta K dL/du(k),        f(x, k+1) = f(x, k) - eta K(x, X) dL/du(k),
 
-for every loss. With the quadratic loss and full batches :mod:`lazygram.analysis.dynamics` solves it in closed
-form; here it is stepped, so that other losses, minibatches and schedules can be compared as well.
+for every loss, or du/dt = -K dL/du for gradient flow. With the quadratic loss and full batches
+:mod:`lazygram.analysis.dynamics` solves it in closed form; here it is stepped, so that other losses,
+minibatches and schedules can be compared as well.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal
 
 import numpy as np
@@ -26,6 +28,7 @@ from lazygram.arrays import (
     check_nonnegative_int,
     check_positive_int,
 )
+from lazygram.networks.backend import on_host
 from lazygram.random import seed_to_int
 from lazygram.training.dense import batch_indices
 from lazygram.training.history import History, record_steps
@@ -98,6 +101,7 @@ def train_linearised(
     record_every: int | Iterable[int] = 1,
     gram_test: npt.ArrayLike | None = None,
     f0_test: npt.ArrayLike | None = None,
+    flow: bool = False,
 ) -> LinearisedRun:
     """Descend with a frozen Gram matrix from the predictions of an initial network.
 
@@ -119,6 +123,8 @@ def train_linearised(
         K between test and training examples.
     f0_test : array_like, shape (n_test,), optional
         Predictions of the initial network at the test examples; needed with `gram_test`.
+    flow : bool, default False
+        Gradient flow, recorded at times step x `step_size` (one number); integrated to about 1e-8.
 
     Returns
     -------
@@ -128,11 +134,13 @@ def train_linearised(
     ------
     TypeError, ValueError
         If an argument has the wrong shape or range; the message names it.
+    FloatingPointError
+        If the integrator of the flow fails.
     """
-    K = as_symmetric(gram, "gram")
+    K = as_symmetric(on_host(gram), "gram")
     n = len(K)
-    u: Float64 = as_vector(u0, "u0", n, dtype=np.float64)
-    labels: Float64 = as_vector(y, "y", n, dtype=np.float64)
+    u: Float64 = as_vector(on_host(u0), "u0", n, dtype=np.float64)
+    labels: Float64 = as_vector(on_host(y), "y", n, dtype=np.float64)
     chosen = get_loss(loss)
     chosen.check_labels(labels)
     count = check_nonnegative_int(steps, "steps")
@@ -148,11 +156,21 @@ def train_linearised(
     cross: Float64 | None = None
     f: Float64 | None = None
     if gram_test is not None:
-        cross = as_matrix(gram_test, "gram_test", dtype=np.float64, columns=n)
-        f = as_vector(f0_test, "f0_test", len(cross), dtype=np.float64)
+        cross = as_matrix(on_host(gram_test), "gram_test", dtype=np.float64, columns=n)
+        f = as_vector(on_host(f0_test), "f0_test", len(cross), dtype=np.float64)
 
-    key = seed_to_int(seed)
     recorded = record_steps(record_every, count)
+    if flow:
+        if batch < n or sizes.constant is None:
+            raise ValueError("flow: goes with whole batches and one step size")
+        slope_at = partial(_weighted_slope, chosen, labels, weight)
+        path = _integrate(K, cross, u, f, slope_at, sizes.constant * np.array(recorded))
+        losses = [weight * chosen.value(v, labels) for v in path[:, :n]]
+        history: History = {"step": np.array(recorded), "loss": np.array(losses), "predictions": path[:, :n]}
+        if f is not None:
+            history["test_predictions"] = path[:, n:]
+        return LinearisedRun(history, float(np.linalg.norm(u - labels)))
+    key = seed_to_int(seed)
     rows: dict[str, list[object]] = {"step": [], "loss": [], "predictions": []}
     if f is not None:
         rows["test_predictions"] = []
@@ -166,7 +184,7 @@ def train_linearised(
                 rows["test_predictions"].append(f)
         if k == count:
             break
-        slope = weight * chosen.derivative(u, labels)
+        slope = _weighted_slope(chosen, labels, weight, u)
         if batch < n:
             kept = np.zeros(n)
             index = batch_indices(key, k, n, batch)
@@ -177,3 +195,39 @@ def train_linearised(
             if cross is not None and f is not None:
                 f = f - sizes[k] * (cross @ slope)
     return LinearisedRun({name: np.array(values) for name, values in rows.items()}, scale)
+
+
+def _weighted_slope(loss: Loss, labels: Float64, weight: float, u: Float64) -> Float64:
+    """dL/du."""
+    return weight * loss.derivative(u, labels)
+
+
+def _integrate(
+    K: Float64,
+    cross: Float64 | None,
+    u: Float64,
+    f: Float64 | None,
+    slope: Callable[[Float64], Float64],
+    times: Float64,
+) -> Float64:
+    """Predictions, training and then test, at the given times; one row each."""
+    # Imported here: the integrators of SciPy would double the time of `import lazygram`.
+    from scipy.integrate import solve_ivp
+
+    n = len(u)
+    start = u if f is None else np.concatenate([u, f])
+    matrix = K if cross is None else np.concatenate([K, cross])
+    if len(times) == 1:
+        return start[None, :]
+    done = solve_ivp(
+        lambda _, state: -(matrix @ slope(state[:n])),
+        (0.0, float(times[-1])),
+        start,
+        t_eval=times,
+        rtol=1e-9,
+        atol=1e-10,
+        method="DOP853",
+    )
+    if not done.success:
+        raise FloatingPointError(f"gradient flow: the integrator failed ({done.message})")
+    return np.asarray(done.y.T)

@@ -18,9 +18,8 @@ _ITERATIONS = 200
 
 
 def frobenius_norm(backend: Backend, array: Any) -> float:
-    """sqrt of the sum of squares, summed in float64."""
-    xp = backend.xp
-    return math.sqrt(float(xp.sum(array * array, dtype=xp.float64)))
+    """sqrt of the sum of squares, summed in float64 where the device has it."""
+    return math.sqrt(backend.total(array * array))
 
 
 def largest_singular_value(backend: Backend, matrix: Any, *, tolerance: float = 1e-10) -> float:

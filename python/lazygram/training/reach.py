@@ -18,7 +18,7 @@ __all__ = ["Forecast", "choose_method", "dense_seconds", "event_seconds", "forec
 
 # Networks whose predictions stand in for the unknown u(0): as many neurons as give its distribution.
 _SAMPLES = 4
-_SAMPLE_WIDTH = 2048
+_SAMPLE_WIDTH = 512
 # What the clocks may exceed the forecast by before another forward pass is needed: the random u(0), and more
 # for few examples, whose clocks scatter more (both measured).
 _MARGIN = (1.2, 1.5)

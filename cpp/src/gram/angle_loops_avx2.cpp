@@ -1,3 +1,3 @@
 // Loops over angles at level avx2: see angle_loops.inl.
 #define LAZYGRAM_LEVEL avx2
-#include "tiles/angle_loops.inl"
+#include "gram/angle_loops.inl"

@@ -1,3 +1,3 @@
 // Loops over angles at level baseline: see angle_loops.inl.
 #define LAZYGRAM_LEVEL baseline
-#include "tiles/angle_loops.inl"
+#include "gram/angle_loops.inl"
