@@ -232,7 +232,7 @@ def test_amplification_is_the_derivative_of_the_recursion() -> None:
 
 
 def test_propagation_parameters_are_checked() -> None:
-    with pytest.raises(ValueError, match="delta: must be a probability"):
+    with pytest.raises(ValueError, match="delta: must be between 0 and 1"):
         dataclasses.replace(PROPAGATION, delta=1.5)
     with pytest.raises(ValueError, match="activation"):
         dataclasses.replace(PROPAGATION, activations=("swoosh",))

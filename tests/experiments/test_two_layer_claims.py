@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,16 @@ from lazygram.experiments import (
     thm2_expected,
 )
 from lazygram.experiments.base import Row
-from lazygram.experiments.checks import check_increasing, check_seeds, exponent
+from lazygram.experiments.checks import (
+    Fraction,
+    IncreasingInts,
+    NonNegativeInt,
+    PositiveInts,
+    Seeds,
+    Settings,
+    Some,
+    exponent,
+)
 from lazygram.networks.two_layer import TwoLayerReLU
 
 QUICK = ("lemma2", "thm2", "lazy", "predictor", "lecture", "essay.gradient")
@@ -440,7 +450,7 @@ def test_gradient_bands_catch_wrong_numbers() -> None:
 @pytest.mark.parametrize(
     ("name", "change", "message"),
     [
-        ("lemma2", {"delta": 1.0}, "delta: must be a probability"),
+        ("lemma2", {"delta": 1.0}, "delta: must be between 0 and 1"),
         ("lemma2", {"radii": ()}, "radii: at least one"),
         ("lemma2", {"radii": (-1.0,)}, "radii: must be positive"),
         ("thm2", {"step_factor": 0.0}, "step_factor: must be positive"),
@@ -459,13 +469,45 @@ def test_parameters_are_checked(name: str, change: dict[str, Any], message: str)
         get_experiment(name).parameters(overrides=change)
 
 
-def test_checks_and_exponent() -> None:
-    check_increasing((1, 2), "widths")
-    check_seeds((0, 5))
-    with pytest.raises(ValueError, match="widths: must be positive"):
-        check_increasing((0, 2), "widths")
-    with pytest.raises(ValueError, match="seeds must be increasing"):
-        check_seeds((1, 1))
+@dataclass(frozen=True)
+class _Nested(Settings):
+    """Every kind of check, and checks within checks."""
+
+    count: NonNegativeInt = 0
+    share: Fraction = 0.5
+    widths: IncreasingInts = (1, 2)
+    seeds: Seeds = (0, 5)
+    names: Some[str] = ("a",)
+    deep: tuple[PositiveInts, ...] = ((1, 2), ())
+    free: tuple[float, ...] | None = None
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"count": -1}, "^count: must not be negative"),
+        ({"share": 1.0}, "^share: must be between 0 and 1, got 1.0"),
+        ({"share": float("nan")}, "^share: must be positive and finite"),
+        ({"widths": ()}, "^widths: at least one"),
+        ({"widths": (0, 2)}, "^widths: must be positive, got 0"),
+        ({"widths": (2, 1)}, "^widths must be increasing, got 2, 1"),
+        ({"seeds": (1, 1)}, "^seeds must be increasing"),
+        ({"names": ()}, "^names: at least one"),
+        ({"deep": ((1,), (0,))}, "^deep: must be positive, got 0"),
+    ],
+)
+def test_settings_are_checked_as_their_types_say(change: dict[str, Any], message: str) -> None:
+    _Nested()
+    with pytest.raises(ValueError, match=message):
+        _Nested(**change)
+
+
+def test_settings_of_a_wrong_kind() -> None:
+    with pytest.raises(TypeError, match=r"^count: an integer"):
+        _Nested(count=1.5)  # type: ignore[arg-type]
+
+
+def test_exponent() -> None:
     assert exponent([1.0, 10.0, 100.0], [5.0, 0.5, 0.05]) == pytest.approx(-1.0)
     assert np.isnan(exponent([1.0, 2.0], [1.0, 0.0]))
     assert np.isnan(exponent([1.0], [1.0]))

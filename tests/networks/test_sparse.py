@@ -7,6 +7,7 @@ import pytest
 from scipy.signal import correlate
 
 from lazygram.networks import SparseNetwork, convolution_map, dense_map
+from lazygram.problems import balancing
 
 
 def gradients(network: SparseNetwork, rng: np.random.Generator) -> tuple[list[np.ndarray], list[np.ndarray]]:
@@ -93,6 +94,22 @@ def test_balancing_of_shared_weights(rng: np.random.Generator) -> None:
     g, _ = gradients(smooth, rng)
     flows = [float(v @ d) for v, d in zip(smooth.parameters, g, strict=True)]
     assert max(flows) - min(flows) > 1e-3  # softplus is not homogeneous
+
+
+def test_the_objective_of_the_balancing_theorem_is_this_network(rng: np.random.Generator) -> None:
+    """Two pieces of code that share none: a NumPy function of the weights, and the network."""
+    maps = [convolution_map(1, 2, (6,), (3,)), balancing.sparse_map(5, 12, 0.5, seed=1), dense_map(3, 5)]
+    np.testing.assert_array_equal(maps[0], balancing.convolution_map(6, 1, 2, 3))
+    network = SparseNetwork(maps, ["relu", "identity"], seed=2)
+    X, y = rng.standard_normal((8, 6)), rng.standard_normal((8, 3))
+    forward = network.forward(X)
+    gradients = network.backward(forward, (forward.outputs - y) / len(y))
+    objective = balancing.HomogeneousNetwork(X, y, (0.0, 1.0), maps)
+    assert objective.value(network.parameters) == pytest.approx(
+        0.5 * np.sum((forward.outputs - y) ** 2) / len(y), rel=1e-14
+    )
+    for ours, theirs in zip(gradients, objective.gradient(network.parameters), strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=0, atol=1e-13 * np.abs(theirs).max())
 
 
 def test_scales_of_the_initialisation() -> None:

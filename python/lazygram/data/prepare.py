@@ -233,7 +233,7 @@ def parallel_rows(
         not every pair of a group need be listed, but each group appears.
     """
     unit = _unit_rows(X)
-    direction = np.random.default_rng(0).standard_normal(X.shape[1])
+    direction = np.random.default_rng(0).standard_normal((X.shape[1],))
     direction /= np.linalg.norm(direction)
     along = unit @ direction
     order = np.argsort(along, kind="stable")

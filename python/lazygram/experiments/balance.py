@@ -18,10 +18,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from lazygram.arrays import check_nonnegative_int, check_positive_float, check_positive_int
 from lazygram.experiments.balance_expected import NETWORKS, expectations
 from lazygram.experiments.base import Experiment, ExperimentResult, Progress, share_of
-from lazygram.experiments.checks import check_floats
+from lazygram.experiments.checks import NonNegativeInt, PositiveFloat, PositiveFloats, PositiveInt, Settings
 from lazygram.experiments.parts import Parts
 from lazygram.optimizers import gradient_descent
 from lazygram.plotting import COLORS, finish_axes, new_figure
@@ -51,7 +50,7 @@ _IDENTITIES = ("neuron", "layer", "linear", "step")
 
 
 @dataclass(frozen=True)
-class Parameters:
+class Parameters(Settings):
     """Settings of the experiment.
 
     Attributes
@@ -70,38 +69,23 @@ class Parameters:
     seed : int
     """
 
-    dim: int = 10
-    hidden: int = 8
-    outputs: int = 3
-    n: int = 40
-    time: float = 20.0
-    step_sizes: tuple[float, ...] = (0.02, 0.01, 0.005, 0.0025)
-    points: int = 20
-    seed: int = 0
+    dim: PositiveInt = 10
+    hidden: PositiveInt = 8
+    outputs: PositiveInt = 3
+    n: PositiveInt = 40
+    time: PositiveFloat = 20.0
+    step_sizes: PositiveFloats = (0.02, 0.01, 0.005, 0.0025)
+    points: PositiveInt = 20
+    seed: NonNegativeInt = 0
 
     def __post_init__(self) -> None:
-        for name in ("dim", "hidden", "outputs", "n", "points"):
-            check_positive_int(getattr(self, name), name)
-        check_positive_float(self.time, "time")
-        check_floats(self.step_sizes, "step_sizes")
+        super().__post_init__()
         if len(self.step_sizes) < 2 or sorted(set(self.step_sizes), reverse=True) != list(self.step_sizes):
             raise ValueError(f"step_sizes: two or more decreasing ones are needed, got {self.step_sizes}")
-        check_nonnegative_int(self.seed, "seed")
 
 
-def run(
-    parameters: Parameters, folder: Path | None = None, progress: Progress | None = None
-) -> ExperimentResult:
+def run(p: Parameters, folder: Path | None = None, progress: Progress | None = None) -> ExperimentResult:
     """Check identities at random points and drifts along descent.
-
-    Parameters
-    ----------
-    parameters : Parameters
-        Settings.
-    folder : Path, optional
-        Where finished networks are kept.
-    progress : callable, optional
-        Shown what is being computed.
 
     Returns
     -------
@@ -112,7 +96,6 @@ def run(
         "start" (4, 2) the conserved differences |W_h|^2 - |W_{h+1}|^2 at first, "time" (k,), "difference"
         (4, k, 2) their trajectories with the largest step size.
     """
-    p = parameters
     parts = Parts(folder)
     settings = dataclasses.asdict(p)
     found = []

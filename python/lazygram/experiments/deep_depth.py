@@ -20,9 +20,9 @@ import numpy.typing as npt
 
 from lazygram.analysis.deep_bounds import pairwise_lambda_min
 from lazygram.analysis.spectrum import eigenvalues, gram_spectrum
-from lazygram.arrays import check_nonnegative_int, check_positive_float, check_positive_int
 from lazygram.data.synthetic import synthetic, unit_sphere
 from lazygram.experiments.base import Experiment, ExperimentResult, Progress, share_of
+from lazygram.experiments.checks import IncreasingInts, NonNegativeInt, PositiveFloat, PositiveInt, Settings
 from lazygram.experiments.deep_expected import Case, DepthMeasured, case_of, depth_rows
 from lazygram.experiments.parts import Parts
 from lazygram.plotting import COLORS, caption, finish_axes, log_ticks, new_figure, ordered_colors
@@ -36,7 +36,7 @@ Float64Array = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class Parameters:
+class Parameters(Settings):
     """Settings of the experiment.
 
     Attributes
@@ -65,12 +65,12 @@ class Parameters:
         Of data and networks.
     """
 
-    n: int = 10
-    dim: int = 10
-    fc_depths: tuple[int, ...] = (1, 2, 3, 4, 6, 8)
-    resnet_depths: tuple[int, ...] = (2, 3, 4, 8, 16)
+    n: PositiveInt = 10
+    dim: PositiveInt = 10
+    fc_depths: IncreasingInts = (1, 2, 3, 4, 6, 8)
+    resnet_depths: IncreasingInts = (2, 3, 4, 8, 16)
     activation: str = "softplus"
-    c_res: float = 0.5
+    c_res: PositiveFloat = 0.5
     mc_cases: tuple[str, ...] = (
         "fc-2",
         "fc-3",
@@ -81,28 +81,21 @@ class Parameters:
         "conv-resnet-2",
         "conv-resnet-3",
     )
-    mc_n: int = 4
-    mc_dim: int = 6
-    mc_widths: tuple[int, ...] = (256, 1024, 4096)
-    mc_conv_n: int = 3
-    channels: int = 2
-    pixels: int = 6
-    patch: int = 3
-    mc_conv_widths: tuple[int, ...] = (128, 512, 2048)
-    mc_draws: int = 6
-    seed: int = 0
+    mc_n: PositiveInt = 4
+    mc_dim: PositiveInt = 6
+    mc_widths: IncreasingInts = (256, 1024, 4096)
+    mc_conv_n: PositiveInt = 3
+    channels: PositiveInt = 2
+    pixels: PositiveInt = 6
+    patch: PositiveInt = 3
+    mc_conv_widths: IncreasingInts = (128, 512, 2048)
+    mc_draws: PositiveInt = 6
+    seed: NonNegativeInt = 0
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         for name in self.mc_cases:
             case_of(name)
-        for name in ("n", "dim", "mc_n", "mc_dim", "mc_conv_n", "channels", "pixels", "patch", "mc_draws"):
-            check_positive_int(getattr(self, name), name)
-        check_positive_float(self.c_res, "c_res")
-        check_nonnegative_int(self.seed, "seed")
-        for name in ("fc_depths", "resnet_depths", "mc_widths", "mc_conv_widths"):
-            values = tuple(check_positive_int(value, name) for value in getattr(self, name))
-            if not values or sorted(set(values)) != list(values):
-                raise ValueError(f"{name} must be increasing, got {', '.join(map(str, values))}")
         if self.resnet_depths[0] < 2:
             raise ValueError("resnet_depths: a ResNet of depth 1 has no residual layer; from 2 on")
 
@@ -111,19 +104,8 @@ class Parameters:
         return self.mc_conv_widths if case.architecture == "conv-resnet" else self.mc_widths
 
 
-def run(
-    parameters: Parameters, folder: Path | None = None, progress: Progress | None = None
-) -> ExperimentResult:
+def run(p: Parameters, folder: Path | None = None, progress: Progress | None = None) -> ExperimentResult:
     """Compute the eigenvalues, draw the networks and compare with the expected numbers.
-
-    Parameters
-    ----------
-    parameters : Parameters
-        Settings.
-    folder : Path, optional
-        Where finished cases are kept (``parts/``) and found again after an interruption.
-    progress : callable, optional
-        Shown what is being computed.
 
     Returns
     -------
@@ -135,7 +117,6 @@ def run(
     """
     from lazygram import architectures
 
-    p = parameters
     share_of(progress, 0.0, 0.05)("eigenvalues of the limits", 0.0)
     X = synthetic(p.n, p.dim, seed=p.seed).X
     arrays: dict[str, npt.NDArray[Any]] = {

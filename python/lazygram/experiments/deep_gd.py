@@ -18,10 +18,18 @@ import numpy as np
 import numpy.typing as npt
 
 from lazygram.analysis.spectrum import gram_spectrum
-from lazygram.arrays import check_nonnegative_int, check_positive_float, check_positive_int
 from lazygram.data.pool import Dataset
 from lazygram.data.synthetic import synthetic
 from lazygram.experiments.base import Experiment, ExperimentResult, Progress, share_of
+from lazygram.experiments.checks import (
+    IncreasingInts,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    PositiveInts,
+    Settings,
+    Some,
+)
 from lazygram.experiments.deep_expected import Case, TrainedCase, case_of, gd_rows
 from lazygram.experiments.parts import Parts
 from lazygram.plotting import COLORS, caption, drawable, finish_axes, log_ticks, new_figure, ordered_colors
@@ -36,7 +44,7 @@ _RECORDED = ("loss", "predictions", "layer_lambda_min", "layer_gram_change", "la
 
 
 @dataclass(frozen=True)
-class Parameters:
+class Parameters(Settings):
     """Settings of the experiment.
 
     Attributes
@@ -65,43 +73,31 @@ class Parameters:
         Of data and networks.
     """
 
-    cases: tuple[str, ...] = ("fc-2", "fc-3", "resnet-3", "resnet-5", "conv-resnet-3")
-    n: int = 10
-    dim: int = 10
-    widths: tuple[int, ...] = (128, 512, 2048)
-    steps: tuple[int, ...] = (1500, 1500, 600)
-    conv_n: int = 6
-    channels: int = 2
-    pixels: int = 5
-    patch: int = 3
-    conv_widths: tuple[int, ...] = (64, 256)
-    conv_steps: int = 400
-    c_res: float = 0.5
+    cases: Some[str] = ("fc-2", "fc-3", "resnet-3", "resnet-5", "conv-resnet-3")
+    n: PositiveInt = 10
+    dim: PositiveInt = 10
+    widths: IncreasingInts = (128, 512, 2048)
+    steps: PositiveInts = (1500, 1500, 600)
+    conv_n: PositiveInt = 6
+    channels: PositiveInt = 2
+    pixels: PositiveInt = 5
+    patch: PositiveInt = 3
+    conv_widths: IncreasingInts = (64, 256)
+    conv_steps: PositiveInt = 400
+    c_res: PositiveFloat = 0.5
     activation: str = "softplus"
-    relative_step: float = 0.5
-    record_every: int = 5
-    seed: int = 0
+    relative_step: PositiveFloat = 0.5
+    record_every: PositiveInt = 5
+    seed: NonNegativeInt = 0
 
     def __post_init__(self) -> None:
-        if not self.cases:
-            raise ValueError("cases: at least one is needed")
+        super().__post_init__()
         for name in self.cases:
             case_of(name)
-        for name in ("n", "dim", "conv_n", "channels", "pixels", "patch", "conv_steps", "record_every"):
-            check_positive_int(getattr(self, name), name)
-        for name in ("c_res", "relative_step"):
-            check_positive_float(getattr(self, name), name)
-        check_nonnegative_int(self.seed, "seed")
-        for name in ("widths", "conv_widths"):
-            values = tuple(check_positive_int(width, name) for width in getattr(self, name))
-            if not values or sorted(set(values)) != list(values):
-                raise ValueError(f"{name} must be increasing, got {', '.join(map(str, values))}")
         if len(self.steps) != len(self.widths):
             raise ValueError(
                 f"steps: one number for each of {len(self.widths)} widths, got {len(self.steps)}"
             )
-        for count in self.steps:
-            check_positive_int(count, "steps")
 
     def runs(self, case: Case) -> list[tuple[int, int]]:
         """Width and steps of every run of a case."""
@@ -110,19 +106,8 @@ class Parameters:
         return list(zip(self.widths, self.steps, strict=True))
 
 
-def run(
-    parameters: Parameters, folder: Path | None = None, progress: Progress | None = None
-) -> ExperimentResult:
+def run(p: Parameters, folder: Path | None = None, progress: Progress | None = None) -> ExperimentResult:
     """Train all cases at all widths and compare with the theorems and the expected numbers.
-
-    Parameters
-    ----------
-    parameters : Parameters
-        Settings.
-    folder : Path, optional
-        Where finished runs are kept (``parts/``) and found again after an interruption.
-    progress : callable, optional
-        Shown what is being computed.
 
     Returns
     -------
@@ -131,7 +116,6 @@ def run(
         ``.../gram_change`` (k,) of the last hidden layer, and ``CASE/lambda`` (2,), lambda_min of K^(H) and
         of the NTK.
     """
-    p = parameters
     parts = Parts(folder)
     settings = dataclasses.asdict(p)
     for name in ("cases", "widths", "steps", "conv_widths", "conv_steps"):

@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from lazygram.arrays import check_nonnegative_int, check_positive_float, check_positive_int
 from lazygram.data.synthetic import synthetic
 from lazygram.experiments.base import Experiment, ExperimentResult, Progress, share_of
+from lazygram.experiments.checks import Fraction, NonNegativeInt, PositiveFloat, PositiveInt, Settings, Some
 from lazygram.experiments.deep_expected import Propagated, propagation_rows
 from lazygram.experiments.parts import Parts
 from lazygram.plotting import COLORS, caption, finish_axes, new_figure
@@ -35,7 +35,7 @@ _STEP = 1e-5  # of the finite differences of a dual, an error of about its squar
 
 
 @dataclass(frozen=True)
-class Parameters:
+class Parameters(Settings):
     """Settings of the experiment.
 
     Attributes
@@ -58,44 +58,26 @@ class Parameters:
         Of inputs and networks.
     """
 
-    n: int = 10
-    dim: int = 10
-    depth: int = 10
-    width: int = 1024
-    draws: int = 40
-    activations: tuple[str, ...] = ("softplus", "tanh")
-    c_res: float = 0.5
-    delta: float = 0.1
-    seed: int = 0
+    n: PositiveInt = 10
+    dim: PositiveInt = 10
+    depth: PositiveInt = 10
+    width: PositiveInt = 1024
+    draws: PositiveInt = 40
+    activations: Some[str] = ("softplus", "tanh")
+    c_res: PositiveFloat = 0.5
+    delta: Fraction = 0.1
+    seed: NonNegativeInt = 0
 
     def __post_init__(self) -> None:
-        for name in ("n", "dim", "depth", "width", "draws"):
-            check_positive_int(getattr(self, name), name)
-        check_positive_float(self.c_res, "c_res")
-        if not 0.0 < self.delta < 1.0:
-            raise ValueError(f"delta: must be a probability in (0, 1), got {self.delta}")
-        check_nonnegative_int(self.seed, "seed")
-        if not self.activations:
-            raise ValueError("activations: at least one is needed")
+        super().__post_init__()
         from lazygram.activations import get_activation
 
         for name in self.activations:
             get_activation(name)
 
 
-def run(
-    parameters: Parameters, folder: Path | None = None, progress: Progress | None = None
-) -> ExperimentResult:
+def run(p: Parameters, folder: Path | None = None, progress: Progress | None = None) -> ExperimentResult:
     """Draw the networks and compare with the expected numbers.
-
-    Parameters
-    ----------
-    parameters : Parameters
-        Settings.
-    folder : Path, optional
-        Where finished cases are kept (``parts/``) and found again after an interruption.
-    progress : callable, optional
-        Shown what is being computed.
 
     Returns
     -------
@@ -105,7 +87,6 @@ def run(
         error common to all entries is multiplied from layer to layer; "/constant", E with its absolute
         constant 1.
     """
-    p = parameters
     parts = Parts(folder)
     X = synthetic(p.n, p.dim, seed=p.seed).X
     settings = dataclasses.asdict(p)

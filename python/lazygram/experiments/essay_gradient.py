@@ -20,11 +20,10 @@ import numpy.typing as npt
 
 from lazygram.analysis import eigenvalues, stable_step_size
 from lazygram.analysis.two_layer_bounds import rate_gd
-from lazygram.arrays import check_positive_int
 from lazygram.data.pool import Dataset
 from lazygram.data.synthetic import synthetic
 from lazygram.experiments.base import Experiment, ExperimentResult, Progress, share_of
-from lazygram.experiments.checks import check_increasing, check_seeds, exponent
+from lazygram.experiments.checks import Fraction, IncreasingInts, PositiveInt, Seeds, Settings, exponent
 from lazygram.experiments.essay_gradient_expected import Measured, expectations, hessian_by_hand
 from lazygram.experiments.parts import Parts
 from lazygram.gram import gram_infinite
@@ -43,7 +42,7 @@ _HESSIAN = {"n": 5, "dim": 4, "width": 6}  # of the network whose Hessian is dif
 
 
 @dataclass(frozen=True)
-class Parameters:
+class Parameters(Settings):
     """Settings of the experiment.
 
     Attributes
@@ -62,21 +61,13 @@ class Parameters:
         Data and networks; numbers are means over them.
     """
 
-    n: int = 40
-    dim: int = 40
-    widths: tuple[int, ...] = (256, 1024, 4096, 16384, 65536)
-    steps: int = 60
-    record_every: int = 2
-    share: float = 0.01
-    seeds: tuple[int, ...] = (0, 1, 2, 3)
-
-    def __post_init__(self) -> None:
-        for name in ("n", "dim", "steps", "record_every"):
-            check_positive_int(getattr(self, name), name)
-        check_increasing(self.widths, "widths")
-        check_seeds(self.seeds)
-        if not 0 < self.share < 1:
-            raise ValueError(f"share: must be between 0 and 1, got {self.share}")
+    n: PositiveInt = 40
+    dim: PositiveInt = 40
+    widths: IncreasingInts = (256, 1024, 4096, 16384, 65536)
+    steps: PositiveInt = 60
+    record_every: PositiveInt = 2
+    share: Fraction = 0.01
+    seeds: Seeds = (0, 1, 2, 3)
 
 
 def run(p: Parameters, folder: Path | None = None, progress: Progress | None = None) -> ExperimentResult:

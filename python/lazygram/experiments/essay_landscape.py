@@ -17,9 +17,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from lazygram.arrays import check_nonnegative_int, check_positive_float, check_positive_int
 from lazygram.experiments.base import Experiment, ExperimentResult, Progress, share_of
-from lazygram.experiments.checks import check_increasing
+from lazygram.experiments.checks import (
+    IncreasingInts,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    PositiveInts,
+    Settings,
+)
 from lazygram.experiments.essay_landscape_expected import expectations
 from lazygram.experiments.parts import Parts
 from lazygram.optimizers import gradient_descent
@@ -37,7 +43,7 @@ _INPUTS, _OUTPUTS = 8, 6  # of the deep linear networks
 
 
 @dataclass(frozen=True)
-class Parameters:
+class Parameters(Settings):
     """Settings of the experiment.
 
     Attributes
@@ -64,45 +70,23 @@ class Parameters:
     seed : int
     """
 
-    n: int = 20
-    dim: int = 3
-    widths: tuple[int, ...] = (1, 2, 3, 5, 10, 20, 30)
-    starts: int = 10
-    scale: float = 1.0
-    iterations: int = 20000
-    hidden: tuple[tuple[int, ...], ...] = ((8, 8), (3, 8), (10, 2, 10))
-    linear_n: int = 60
-    noise: float = 0.5
-    step_size: float = 2e-4
-    steps: int = 60000
-    linear_starts: int = 5
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        for name in ("n", "dim", "starts", "iterations", "linear_n", "steps", "linear_starts"):
-            check_positive_int(getattr(self, name), name)
-        for name in ("scale", "noise", "step_size"):
-            check_positive_float(getattr(self, name), name)
-        check_increasing(self.widths, "widths")
-        for hidden in self.hidden:
-            for width in hidden:
-                check_positive_int(width, "hidden")
-        check_nonnegative_int(self.seed, "seed")
+    n: PositiveInt = 20
+    dim: PositiveInt = 3
+    widths: IncreasingInts = (1, 2, 3, 5, 10, 20, 30)
+    starts: PositiveInt = 10
+    scale: PositiveFloat = 1.0
+    iterations: PositiveInt = 20000
+    hidden: tuple[PositiveInts, ...] = ((8, 8), (3, 8), (10, 2, 10))
+    linear_n: PositiveInt = 60
+    noise: PositiveFloat = 0.5
+    step_size: PositiveFloat = 2e-4
+    steps: PositiveInt = 60000
+    linear_starts: PositiveInt = 5
+    seed: NonNegativeInt = 0
 
 
-def run(
-    parameters: Parameters, folder: Path | None = None, progress: Progress | None = None
-) -> ExperimentResult:
+def run(p: Parameters, folder: Path | None = None, progress: Progress | None = None) -> ExperimentResult:
     """Descend from all starts and compare with the essay's statements.
-
-    Parameters
-    ----------
-    parameters : Parameters
-        Settings.
-    folder : Path, optional
-        Where finished widths and networks are kept.
-    progress : callable, optional
-        Shown what is being computed.
 
     Returns
     -------
@@ -110,7 +94,6 @@ def run(
         Arrays: "end" and "gradient" (widths, starts), loss and largest gradient entry where L-BFGS ended;
         "optimum" (networks,) and "excess" (networks, k, linear_starts), loss minus optimum at "step" (k,).
     """
-    p = parameters
     parts = Parts(folder)
     total = len(p.widths) + 2 * len(p.hidden)
     ends, linear = [], []

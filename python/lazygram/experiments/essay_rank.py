@@ -17,9 +17,15 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from lazygram.arrays import check_nonnegative_int, check_positive_float, check_positive_int
 from lazygram.experiments.base import Experiment, ExperimentResult, Progress, share_of
-from lazygram.experiments.checks import check_increasing
+from lazygram.experiments.checks import (
+    IncreasingInts,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    PositiveInts,
+    Settings,
+)
 from lazygram.experiments.essay_rank_expected import expectations
 from lazygram.experiments.parts import Parts
 from lazygram.plotting import COLORS, finish_axes, new_figure
@@ -32,7 +38,7 @@ __all__ = ["EXPERIMENT", "Parameters"]
 
 
 @dataclass(frozen=True)
-class Parameters:
+class Parameters(Settings):
     """Settings of the experiment.
 
     Attributes
@@ -54,43 +60,25 @@ class Parameters:
     seed : int
     """
 
-    n: int = 20
-    dim: int = 5
-    relu_n: tuple[int, ...] = (10, 20)
-    relu_dim: tuple[int, ...] = (3, 5)
-    scale: float = 3.0
-    draws: int = 300
-    widths: tuple[int, ...] = (5, 10, 15, 19, 20, 40)
-    outputs: int = 3
-    readout_draws: int = 50
-    seed: int = 0
+    n: PositiveInt = 20
+    dim: PositiveInt = 5
+    relu_n: PositiveInts = (10, 20)
+    relu_dim: PositiveInts = (3, 5)
+    scale: PositiveFloat = 3.0
+    draws: PositiveInt = 300
+    widths: IncreasingInts = (5, 10, 15, 19, 20, 40)
+    outputs: PositiveInt = 3
+    readout_draws: PositiveInt = 50
+    seed: NonNegativeInt = 0
 
     def __post_init__(self) -> None:
-        for name in ("n", "dim", "draws", "outputs", "readout_draws"):
-            check_positive_int(getattr(self, name), name)
-        for name in ("relu_n", "relu_dim"):
-            for value in getattr(self, name):
-                check_positive_int(value, name)
+        super().__post_init__()
         if len(self.relu_n) != len(self.relu_dim):
             raise ValueError("relu_dim: as many entries as in relu_n are needed")
-        check_increasing(self.widths, "widths")
-        check_positive_float(self.scale, "scale")
-        check_nonnegative_int(self.seed, "seed")
 
 
-def run(
-    parameters: Parameters, folder: Path | None = None, progress: Progress | None = None
-) -> ExperimentResult:
+def run(p: Parameters, folder: Path | None = None, progress: Progress | None = None) -> ExperimentResult:
     """Compute ranks and readouts, and compare with the essay's statements.
-
-    Parameters
-    ----------
-    parameters : Parameters
-        Settings.
-    folder : Path, optional
-        Where finished parts are kept.
-    progress : callable, optional
-        Shown what is being computed.
 
     Returns
     -------
@@ -99,7 +87,6 @@ def run(
         (cases, draws), "repeated" and "zero" (): rank with a repeated input, with zero weights; "readout"
         (widths, readout_draws), the best readout's loss.
     """
-    p = parameters
     parts = Parts(folder)
     tell, settings = share_of(progress, 0.0, 1.0), dataclasses.asdict(p)
     tell("ranks", 0.0)

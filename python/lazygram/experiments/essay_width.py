@@ -18,10 +18,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from lazygram.arrays import check_positive_float, check_positive_int
 from lazygram.data.digits import digits_pool
 from lazygram.experiments.base import Experiment, ExperimentResult, Progress, Row, at_most, ordered, share_of
-from lazygram.experiments.checks import check_floats, check_seeds
+from lazygram.experiments.checks import IncreasingFloats, PositiveFloat, PositiveInt, Seeds, Settings
 from lazygram.experiments.parts import Parts
 from lazygram.optimizers import minibatches, sgd
 from lazygram.plotting import COLORS, caption, finish_axes, new_figure
@@ -38,7 +37,7 @@ _QUANTITIES = ("iterations", "train_error", "test_error")
 
 
 @dataclass(frozen=True)
-class Parameters:
+class Parameters(Settings):
     """Settings of the experiment.
 
     Attributes
@@ -60,45 +59,29 @@ class Parameters:
         One run of every width per seed, of images, weights and batches; curves are means.
     """
 
-    factors: tuple[float, ...] = (0.25, 0.5, 1.0, 2.0, 4.0, 8.0)
+    factors: IncreasingFloats = (0.25, 0.5, 1.0, 2.0, 4.0, 8.0)
     images: tuple[str, ...] = IMAGES
-    train: int = 400
-    test: int = 2000
-    noise: float = 1.2
-    step_size: float = 0.03
+    train: PositiveInt = 400
+    test: PositiveInt = 2000
+    noise: PositiveFloat = 1.2
+    step_size: PositiveFloat = 0.03
     momentum: float = 0.9
-    batch: int = 50
-    epochs: int = 500
-    seeds: tuple[int, ...] = (0, 1, 2)
+    batch: PositiveInt = 50
+    epochs: PositiveInt = 500
+    seeds: Seeds = (0, 1, 2)
 
     def __post_init__(self) -> None:
-        for name in ("train", "test", "batch", "epochs"):
-            check_positive_int(getattr(self, name), name)
-        for name in ("noise", "step_size"):
-            check_positive_float(getattr(self, name), name)
+        super().__post_init__()
         if not 0.0 <= self.momentum < 1.0:
             raise ValueError(f"momentum: must be in [0, 1), got {self.momentum}")
         if self.batch > self.train:
             raise ValueError(f"batch: must be at most train = {self.train}, got {self.batch}")
-        check_floats(self.factors, "factors", increasing=True)
         if not self.images or not set(self.images) <= set(IMAGES):
             raise ValueError(f"images: one or more of {', '.join(IMAGES)} are needed, got {self.images}")
-        check_seeds(self.seeds, "seeds")
 
 
-def run(
-    parameters: Parameters, folder: Path | None = None, progress: Progress | None = None
-) -> ExperimentResult:
+def run(p: Parameters, folder: Path | None = None, progress: Progress | None = None) -> ExperimentResult:
     """Train every width for every seed and compare with the essay's statements.
-
-    Parameters
-    ----------
-    parameters : Parameters
-        Settings.
-    folder : Path, optional
-        Where finished networks are kept.
-    progress : callable, optional
-        Shown what is being computed.
 
     Returns
     -------
@@ -106,13 +89,12 @@ def run(
         Arrays of shape (images, seeds, factors): "iterations", "train_error" and "test_error" (shares) at the
         end.
     """
-    p = parameters
     parts = Parts(folder)
     shape = (len(p.images), len(p.seeds), len(p.factors))
     arrays: dict[str, npt.NDArray[Any]] = {name: np.full(shape, np.nan) for name in _QUANTITIES}
     # A width costs about its square; so does its share of the progress.
-    costs = np.array([1.0 + factor**2 for factor in p.factors])
-    done, total = 0.0, float(costs.sum() * shape[0] * shape[1])
+    costs = [1.0 + factor**2 for factor in p.factors]
+    done, total = 0.0, sum(costs) * shape[0] * shape[1]
     for place in np.ndindex(shape):
         images, seed, factor = p.images[place[0]], p.seeds[place[1]], p.factors[place[2]]
         label = f"{images}, seed {seed}, width factor {factor:g}"

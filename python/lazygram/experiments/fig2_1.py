@@ -25,10 +25,10 @@ import numpy.typing as npt
 
 from lazygram.analysis import FrozenDynamics, eigenvalues, lambda_min
 from lazygram.analysis.two_layer_bounds import distance_gd
-from lazygram.arrays import check_nonnegative_int, check_positive_float, check_positive_int
 from lazygram.data.pool import Dataset
 from lazygram.data.synthetic import synthetic
 from lazygram.experiments.base import Experiment, ExperimentResult, Progress, share_of
+from lazygram.experiments.checks import Dtype, IncreasingInts, PositiveFloat, PositiveInt, Seeds, Settings
 from lazygram.experiments.fig2_1_expected import Measured, expectations
 from lazygram.experiments.parts import Parts
 from lazygram.gram import gram_infinite
@@ -47,7 +47,7 @@ _FLOAT32_FLOOR = 1e-11  # times n: below, curves of float32 show rounding, not t
 
 
 @dataclass(frozen=True)
-class Parameters:
+class Parameters(Settings):
     """Settings of the experiment.
 
     Attributes
@@ -66,43 +66,17 @@ class Parameters:
         Precision of the networks. In float32 rounding takes over below a loss of about 1e-11 n.
     """
 
-    n: int = 1000
-    dim: int = 1000
-    widths: tuple[int, ...] = (1000, 2000, 5000, 10000)
-    steps: int = 100
-    step_size: float = 1.0
-    seeds: tuple[int, ...] = (0,)
-    dtype: str = "float32"
-
-    def __post_init__(self) -> None:
-        for name in ("n", "dim", "steps"):
-            check_positive_int(getattr(self, name), name)
-        check_positive_float(self.step_size, "step_size")
-        for name, check in (("widths", check_positive_int), ("seeds", check_nonnegative_int)):
-            values = tuple(getattr(self, name))
-            if not values:
-                raise ValueError(f"{name}: at least one is needed")
-            for value in values:
-                check(value, name)
-            if sorted(set(values)) != list(values):
-                raise ValueError(f"{name} must be increasing, got {', '.join(map(str, values))}")
-        if self.dtype not in ("float32", "float64"):
-            raise ValueError(f"dtype must be float32 or float64, got {self.dtype!r}")
+    n: PositiveInt = 1000
+    dim: PositiveInt = 1000
+    widths: IncreasingInts = (1000, 2000, 5000, 10000)
+    steps: PositiveInt = 100
+    step_size: PositiveFloat = 1.0
+    seeds: Seeds = (0,)
+    dtype: Dtype = "float32"
 
 
-def run(
-    parameters: Parameters, folder: Path | None = None, progress: Progress | None = None
-) -> ExperimentResult:
+def run(p: Parameters, folder: Path | None = None, progress: Progress | None = None) -> ExperimentResult:
     """Train all widths for all seeds and compare with the expected numbers.
-
-    Parameters
-    ----------
-    parameters : Parameters
-        Settings.
-    folder : Path, optional
-        Where finished widths are kept (``parts/``) and found again after an interruption.
-    progress : callable, optional
-        Shown what is being computed.
 
     Returns
     -------
@@ -112,7 +86,6 @@ def run(
         network), "pattern_change" (fraction), "max_distance"; of shape (s, w) "lambda_min_initial";
         of shape (s,) "lambda_0" and "lambda_max". After a divergence the rest is NaN.
     """
-    p = parameters
     shape = (len(p.seeds), len(p.widths))
     curves = {name: np.full((*shape, p.steps + 1), np.nan) for name in (*_CURVES, "frozen_loss")}
     initial_min, spectrum = np.full(shape, np.nan), np.full((shape[0], 2), np.nan)

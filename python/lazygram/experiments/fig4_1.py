@@ -17,9 +17,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from lazygram.arrays import check_nonnegative_int, check_positive_float, check_positive_int
 from lazygram.experiments.base import Experiment, ExperimentResult, Progress, share_of
-from lazygram.experiments.checks import check_floats
+from lazygram.experiments.checks import NonNegativeInt, PositiveFloat, PositiveFloats, PositiveInt, Settings
 from lazygram.experiments.fig4_1_expected import expectations
 from lazygram.experiments.parts import Parts
 from lazygram.optimizers import gradient_descent
@@ -35,7 +34,7 @@ KINDS = ("plain", "regularised")
 
 
 @dataclass(frozen=True)
-class Parameters:
+class Parameters(Settings):
     """Settings of the experiment.
 
     Attributes
@@ -54,36 +53,17 @@ class Parameters:
         Of M and of the start.
     """
 
-    rows: int = 50
-    columns: int = 40
-    singular_values: tuple[float, ...] = (1.0, 0.9, 0.8, 0.7, 0.6)
-    std: float = 0.01
-    step_size: float = 0.1
-    steps: int = 500
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        for name in ("rows", "columns", "steps"):
-            check_positive_int(getattr(self, name), name)
-        for name in ("std", "step_size"):
-            check_positive_float(getattr(self, name), name)
-        check_floats(self.singular_values, "singular_values")
-        check_nonnegative_int(self.seed, "seed")
+    rows: PositiveInt = 50
+    columns: PositiveInt = 40
+    singular_values: PositiveFloats = (1.0, 0.9, 0.8, 0.7, 0.6)
+    std: PositiveFloat = 0.01
+    step_size: PositiveFloat = 0.1
+    steps: PositiveInt = 500
+    seed: NonNegativeInt = 0
 
 
-def run(
-    parameters: Parameters, folder: Path | None = None, progress: Progress | None = None
-) -> ExperimentResult:
+def run(p: Parameters, folder: Path | None = None, progress: Progress | None = None) -> ExperimentResult:
     """Descend on both objectives from the same start and compare with the expected numbers.
-
-    Parameters
-    ----------
-    parameters : Parameters
-        Settings.
-    folder : Path, optional
-        Where finished parts are kept.
-    progress : callable, optional
-        Shown what is being computed.
 
     Returns
     -------
@@ -91,7 +71,6 @@ def run(
         Arrays: "step" (k,), and of shape (2, k), plain first: "value" (of the unregularised f), "imbalance"
         (``|U^T U - V^T V|_F``), "norm_U" and "norm_V" (squared Frobenius norms).
     """
-    p = parameters
     parts = Parts(folder)
     found = []
     for k, kind in enumerate(KINDS):

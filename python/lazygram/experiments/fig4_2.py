@@ -21,8 +21,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from lazygram.arrays import check_nonnegative_int, check_positive_float, check_positive_int
 from lazygram.experiments.base import Experiment, ExperimentResult, Progress, share_of
+from lazygram.experiments.checks import Dtype, NonNegativeInt, PositiveFloat, PositiveInt, Settings
 from lazygram.experiments.fig4_2_expected import STARTS, expectations
 from lazygram.experiments.parts import Parts
 from lazygram.plotting import COLORS, caption, finish_axes, new_figure
@@ -39,7 +39,7 @@ _RECORD_EVERY = 10
 
 
 @dataclass(frozen=True)
-class Parameters:
+class Parameters(Settings):
     """Settings of the experiment.
 
     Attributes
@@ -60,42 +60,25 @@ class Parameters:
     dtype : {"float32", "float64"}
     """
 
-    n: int = 1000
-    dim: int = 1000
-    hidden: int = 100
-    outputs: int = 10
-    variance: float = 1e-4
-    label_scale: float = 3.42
-    step_size: float = 0.005
-    steps: int = 10000
-    seed: int = 0
-    dtype: str = "float32"
+    n: PositiveInt = 1000
+    dim: PositiveInt = 1000
+    hidden: PositiveInt = 100
+    outputs: PositiveInt = 10
+    variance: PositiveFloat = 1e-4
+    label_scale: PositiveFloat = 3.42
+    step_size: PositiveFloat = 0.005
+    steps: PositiveInt = 10000
+    seed: NonNegativeInt = 0
+    dtype: Dtype = "float32"
 
     def __post_init__(self) -> None:
-        for name in ("n", "dim", "hidden", "outputs", "steps"):
-            check_positive_int(getattr(self, name), name)
-        for name in ("variance", "label_scale", "step_size"):
-            check_positive_float(getattr(self, name), name)
-        check_nonnegative_int(self.seed, "seed")
+        super().__post_init__()
         if self.steps < _RECORD_EVERY:
             raise ValueError(f"steps: at least {_RECORD_EVERY} are needed, got {self.steps}")
-        if self.dtype not in ("float32", "float64"):
-            raise ValueError(f"dtype must be float32 or float64, got {self.dtype!r}")
 
 
-def run(
-    parameters: Parameters, folder: Path | None = None, progress: Progress | None = None
-) -> ExperimentResult:
+def run(p: Parameters, folder: Path | None = None, progress: Progress | None = None) -> ExperimentResult:
     """Descend from both starts and compare with the text and the reference.
-
-    Parameters
-    ----------
-    parameters : Parameters
-        Settings.
-    folder : Path, optional
-        Where finished stretches of 2000 iterations are kept.
-    progress : callable, optional
-        Shown what is being computed.
 
     Returns
     -------
@@ -103,7 +86,6 @@ def run(
         Arrays: "step" (k,), and of the balanced and the unbalanced start "norms" (2, k, 3), the squared
         Frobenius norms, and "loss" (2, k); "explicit" (2,), the norm of W_1 at the end from its entries.
     """
-    p = parameters
     parts = Parts(folder)
     X, Y = _data(p)
     inner = X @ X.T

@@ -19,9 +19,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from lazygram.arrays import Float64, check_positive_float, check_positive_int
+from lazygram.arrays import Float64
 from lazygram.experiments.base import Experiment, ExperimentResult, Progress, share_of
-from lazygram.experiments.checks import check_seeds
+from lazygram.experiments.checks import PositiveFloat, PositiveInt, Seeds, Settings
 from lazygram.experiments.fig5_1_expected import Measured, expectations
 from lazygram.experiments.gaussian_cnn_instances import draw_instances
 from lazygram.experiments.parts import Parts
@@ -38,7 +38,7 @@ _CHUNK = 1000  # steps between two messages of progress
 
 
 @dataclass(frozen=True)
-class Parameters:
+class Parameters(Settings):
     """Settings of the experiment.
 
     Attributes
@@ -59,28 +59,22 @@ class Parameters:
         One teacher and start each.
     """
 
-    p: int = 25
-    k: int = 20
-    a_norm: float = 1.0
-    step_size: float = 0.1
-    steps: int = 500
-    end_steps: int = 2000
-    late_steps: int = 20000
-    seeds: tuple[int, ...] = tuple(range(40))
+    p: PositiveInt = 25
+    k: PositiveInt = 20
+    a_norm: PositiveFloat = 1.0
+    step_size: PositiveFloat = 0.1
+    steps: PositiveInt = 500
+    end_steps: PositiveInt = 2000
+    late_steps: PositiveInt = 20000
+    seeds: Seeds = tuple(range(40))
 
     def __post_init__(self) -> None:
-        for name in ("p", "k", "steps", "end_steps", "late_steps"):
-            check_positive_int(getattr(self, name), name)
+        super().__post_init__()
         if not self.steps <= self.end_steps <= self.late_steps:
             raise ValueError("end_steps: must lie between steps and late_steps")
-        check_positive_float(self.a_norm, "a_norm")
-        check_positive_float(self.step_size, "step_size")
-        check_seeds(self.seeds)
 
 
-def run(
-    parameters: Parameters, folder: Path | None = None, progress: Progress | None = None
-) -> ExperimentResult:
+def run(p: Parameters, folder: Path | None = None, progress: Progress | None = None) -> ExperimentResult:
     """Run the four sign patterns of every instance and compare with the expected numbers.
 
     Returns
@@ -91,7 +85,6 @@ def run(
         pattern meets Theorem 5.3's conditions; which ended at the spurious point), "final_angle",
         "final_loss" (4, s), "spurious_loss" (s,), "late_angle" (failed runs,).
     """
-    p = parameters
     problem, v0, a0 = draw_instances(p.p, p.k, p.a_norm, p.seeds)
     v, a = sign_patterns(v0, a0)
     parts, shared = Parts(folder), {"format": 1, **dataclasses.asdict(p)}

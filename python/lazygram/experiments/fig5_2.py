@@ -17,9 +17,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from lazygram.arrays import check_positive_float, check_positive_int
 from lazygram.experiments.base import Experiment, ExperimentResult, Progress, share_of
-from lazygram.experiments.checks import check_seeds
+from lazygram.experiments.checks import PositiveFloat, PositiveInt, Seeds, Settings
 from lazygram.experiments.fig5_2_expected import Measured, expectations
 from lazygram.experiments.gaussian_cnn_instances import draw_instances
 from lazygram.experiments.parts import Parts
@@ -42,7 +41,7 @@ _DRAWN = 400  # steps of the text's figure
 
 
 @dataclass(frozen=True)
-class Parameters:
+class Parameters(Settings):
     """Settings of the experiment.
 
     Attributes
@@ -59,24 +58,15 @@ class Parameters:
         One teacher and start each; the first is drawn alone.
     """
 
-    p: int = 25
-    k: int = 20
-    a_norm: float = 1.0
-    step_size: float = 0.1
-    steps: int = 1000
-    seeds: tuple[int, ...] = tuple(range(40))
-
-    def __post_init__(self) -> None:
-        for name in ("p", "k", "steps"):
-            check_positive_int(getattr(self, name), name)
-        check_positive_float(self.a_norm, "a_norm")
-        check_positive_float(self.step_size, "step_size")
-        check_seeds(self.seeds)
+    p: PositiveInt = 25
+    k: PositiveInt = 20
+    a_norm: PositiveFloat = 1.0
+    step_size: PositiveFloat = 0.1
+    steps: PositiveInt = 1000
+    seeds: Seeds = tuple(range(40))
 
 
-def run(
-    parameters: Parameters, folder: Path | None = None, progress: Progress | None = None
-) -> ExperimentResult:
+def run(p: Parameters, folder: Path | None = None, progress: Progress | None = None) -> ExperimentResult:
     """Descend from the good start of every instance and compare with the expected numbers.
 
     Returns
@@ -85,7 +75,6 @@ def run(
         Arrays: "step" (t,), "seeds" (s,), and of shape (t, s) "angle", "output_distance", "sum_gap",
         "loss".
     """
-    p = parameters
     tell = share_of(progress, 0.0, 1.0)
     tell("descent", 0.0)
     parts = Parts(folder)

@@ -19,9 +19,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from lazygram.arrays import Float64, check_positive_float, check_positive_int
+from lazygram.arrays import Float64
 from lazygram.experiments.base import Experiment, ExperimentResult, Progress, share_of
-from lazygram.experiments.checks import check_seeds
+from lazygram.experiments.checks import Increasing, PositiveFloat, PositiveInt, Seeds, Settings, Some
 from lazygram.experiments.fig6_3a_expected import Measured, expectations
 from lazygram.experiments.filter_runs import sgd_distances, start_filter
 from lazygram.experiments.parts import Parts
@@ -42,7 +42,7 @@ _NEAR = 1e-12  # where it ends
 
 
 @dataclass(frozen=True)
-class Parameters:
+class Parameters(Settings):
     """Settings of the experiment.
 
     Attributes
@@ -63,34 +63,25 @@ class Parameters:
         Steps of gradient descent on the population loss (p = 2).
     """
 
-    dims: tuple[int, ...] = (2, 10)
-    sigmas: tuple[float, ...] = (0.25, 0.5, 1.0, 2.0, 10.0)
+    dims: Some[int] = (2, 10)
+    sigmas: Increasing = (0.25, 0.5, 1.0, 2.0, 10.0)
     start: tuple[float, ...] = (0.2, 0.4)
-    step_size: float = 0.5
-    batch_size: int = 10
-    samples: int = 500
-    epochs: int = 40
-    seeds: tuple[int, ...] = (0, 1, 2, 3, 4)
-    exact_steps: int = 1000
+    step_size: PositiveFloat = 0.5
+    batch_size: PositiveInt = 10
+    samples: PositiveInt = 500
+    epochs: PositiveInt = 40
+    seeds: Seeds = (0, 1, 2, 3, 4)
+    exact_steps: PositiveInt = 1000
 
     def __post_init__(self) -> None:
-        for name in ("batch_size", "samples", "epochs", "exact_steps"):
-            check_positive_int(getattr(self, name), name)
-        check_positive_float(self.step_size, "step_size")
-        if sorted(set(self.sigmas)) != list(self.sigmas) or not self.sigmas:
-            raise ValueError(f"sigmas must be increasing, got {', '.join(map(str, self.sigmas))}")
-        if not self.dims:
-            raise ValueError("dims: at least one is needed")
+        super().__post_init__()
         for dim in self.dims:
             start_filter(self.start, dim)
             for sigma in self.sigmas:
                 TruncatedNormalInputs(dim, sigma)
-        check_seeds(self.seeds)
 
 
-def run(
-    parameters: Parameters, folder: Path | None = None, progress: Progress | None = None
-) -> ExperimentResult:
+def run(p: Parameters, folder: Path | None = None, progress: Progress | None = None) -> ExperimentResult:
     """Run SGD for all laws and seeds, and descent without noise, and compare.
 
     Returns
@@ -100,7 +91,6 @@ def run(
         "gamma", "L" (dims, sigmas; at angle 0), "exact_log_distance" (sigmas,
         exact_steps + 1; NaN below 1e-12).
     """
-    p = parameters
     parts = Parts(folder)
     shape = (len(p.dims), len(p.sigmas))
     curves = np.empty((*shape, len(p.seeds), p.epochs + 1))

@@ -19,9 +19,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from lazygram.arrays import Float64, check_positive_float, check_positive_int
+from lazygram.arrays import Float64
 from lazygram.experiments.base import Experiment, ExperimentResult, Progress, share_of
-from lazygram.experiments.checks import check_seeds
+from lazygram.experiments.checks import (
+    PositiveFloat,
+    PositiveIncreasing,
+    PositiveInt,
+    PositiveInts,
+    Seeds,
+    Settings,
+    SomePositiveIncreasing,
+)
 from lazygram.experiments.fig6_3b_expected import Measured, expectations
 from lazygram.experiments.filter_runs import sgd_distances, start_filter
 from lazygram.experiments.parts import Parts
@@ -38,7 +46,7 @@ _EXACT_DIM = 2  # dimension of the constants
 
 
 @dataclass(frozen=True)
-class Parameters:
+class Parameters(Settings):
     """Settings of the experiment.
 
     Attributes
@@ -65,43 +73,30 @@ class Parameters:
         Smallest angle of L_cross as it is compared; the full supremum is computed too.
     """
 
-    patches: int = 20
-    sigma: float = 1.0
-    spreads: tuple[float, ...] = (0.1, 0.3, 1.0, 3.0)
+    patches: PositiveInt = 20
+    sigma: PositiveFloat = 1.0
+    spreads: SomePositiveIncreasing = (0.1, 0.3, 1.0, 3.0)
     dims: tuple[int, ...] = (2, 10)
-    epochs: tuple[int, ...] = (10, 20)
+    epochs: PositiveInts = (10, 20)
     start: tuple[float, ...] = (0.2, 0.4)
-    step_size: float = 0.5
-    batch_size: int = 10
-    samples: int = 500
-    seeds: tuple[int, ...] = (0, 1, 2)
-    constant_spreads: tuple[float, ...] = (0.05, 0.1, 0.3, 1.0, 3.0)
+    step_size: PositiveFloat = 0.5
+    batch_size: PositiveInt = 10
+    samples: PositiveInt = 500
+    seeds: Seeds = (0, 1, 2)
+    constant_spreads: PositiveIncreasing = (0.05, 0.1, 0.3, 1.0, 3.0)
     from_angle: float = 0.1
 
     def __post_init__(self) -> None:
-        for name in ("patches", "batch_size", "samples"):
-            check_positive_int(getattr(self, name), name)
-        for name in ("sigma", "step_size"):
-            check_positive_float(getattr(self, name), name)
-        for name in ("spreads", "constant_spreads"):
-            values = list(getattr(self, name))
-            if sorted(set(values)) != values or (values and values[0] <= 0):
-                raise ValueError(f"{name} must be positive and increasing, got {', '.join(map(str, values))}")
-        if not self.spreads:
-            raise ValueError("spreads: at least one is needed")
+        super().__post_init__()
         if not self.dims or len(self.dims) != len(self.epochs):
             raise ValueError(
                 f"epochs: one per dimension ({len(self.dims)}) is needed, got {len(self.epochs)}"
             )
-        for dim, epochs in zip(self.dims, self.epochs, strict=True):
-            check_positive_int(epochs, "epochs")
+        for dim in self.dims:
             start_filter(self.start, dim)
-        check_seeds(self.seeds)
 
 
-def run(
-    parameters: Parameters, folder: Path | None = None, progress: Progress | None = None
-) -> ExperimentResult:
+def run(p: Parameters, folder: Path | None = None, progress: Progress | None = None) -> ExperimentResult:
     """Run SGD for all spreads and seeds, integrate the constants, and compare.
 
     Returns
@@ -111,7 +106,6 @@ def run(
         each dimension p, and of shape (constant spreads,) "constant_spreads", "gamma", "cross" (from the
         smallest angle compared) and "cross_supremum".
     """
-    p = parameters
     parts = Parts(folder)
     costs = [dim * epochs for dim, epochs in zip(p.dims, p.epochs, strict=True)]
     total, done = 1.2 * sum(costs) * len(p.spreads), 0.0

@@ -21,10 +21,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from lazygram.arrays import Float64, check_nonnegative_int, check_positive_float, check_positive_int
+from lazygram.arrays import Float64
 from lazygram.data.images import load_images
 from lazygram.experiments.base import Experiment, ExperimentResult, Progress, share_of
-from lazygram.experiments.checks import check_seeds
+from lazygram.experiments.checks import (
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    Seeds,
+    Settings,
+    SomePositiveIncreasing,
+)
 from lazygram.experiments.fig6_3cd_expected import TEACHERS, Measured, expectations
 from lazygram.experiments.image_filters import PatchedImages, start_around, train_filters
 from lazygram.experiments.parts import Parts
@@ -38,7 +45,7 @@ __all__ = ["EXPERIMENT", "Parameters"]
 
 
 @dataclass(frozen=True)
-class Parameters:
+class Parameters(Settings):
     """Settings of the experiment.
 
     Attributes
@@ -62,32 +69,19 @@ class Parameters:
     """
 
     images: str = "digits"
-    n_images: int = 0
-    filter_size: int = 5
-    wavelength: float = 4.0
+    n_images: NonNegativeInt = 0
+    filter_size: PositiveInt = 5
+    wavelength: PositiveFloat = 4.0
     gabor_degrees: float = 45.0
-    gabor_scale: float = 2.0
-    distances: tuple[float, ...] = (0.25, 0.5, 1.0, 1.5)
-    step_size: float = 0.5
-    batch_size: int = 10
-    epochs: int = 60
-    seeds: tuple[int, ...] = (0, 1, 2)
-
-    def __post_init__(self) -> None:
-        for name in ("filter_size", "batch_size", "epochs"):
-            check_positive_int(getattr(self, name), name)
-        check_nonnegative_int(self.n_images, "n_images")
-        for name in ("wavelength", "gabor_scale", "step_size"):
-            check_positive_float(getattr(self, name), name)
-        values = list(self.distances)
-        if not values or sorted(set(values)) != values or values[0] <= 0:
-            raise ValueError(f"distances must be positive and increasing, got {', '.join(map(str, values))}")
-        check_seeds(self.seeds)
+    gabor_scale: PositiveFloat = 2.0
+    distances: SomePositiveIncreasing = (0.25, 0.5, 1.0, 1.5)
+    step_size: PositiveFloat = 0.5
+    batch_size: PositiveInt = 10
+    epochs: PositiveInt = 60
+    seeds: Seeds = (0, 1, 2)
 
 
-def run(
-    parameters: Parameters, folder: Path | None = None, progress: Progress | None = None
-) -> ExperimentResult:
+def run(p: Parameters, folder: Path | None = None, progress: Progress | None = None) -> ExperimentResult:
     """Train from all starts for both teachers and all seeds, and compare.
 
     Returns
@@ -97,7 +91,6 @@ def run(
         epochs + 1), "relative_distance" and "cosine" (seeds, teachers, distances, 2: start and end),
         "w_star" (seeds, teachers, p), "w" (seeds, teachers, distances, p).
     """
-    p = parameters
     images, name = load_images(p.images, p.n_images or None)
     patches = PatchedImages(images, p.filter_size)
     parts, found = Parts(folder), []

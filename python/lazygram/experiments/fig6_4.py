@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from lazygram.arrays import Float64, check_nonnegative_int, check_positive_float, check_positive_int
+from lazygram.arrays import Float64
 from lazygram.data.images import load_images
 from lazygram.experiments.base import Experiment, ExperimentResult, Progress, Row, at_least, share_of
-from lazygram.experiments.checks import check_seeds
+from lazygram.experiments.checks import NonNegativeInt, PositiveFloat, PositiveInt, Seeds, Settings, Some
 from lazygram.experiments.image_filters import PatchedImages, start_around, train_filters
 from lazygram.experiments.parts import Parts
 from lazygram.plotting import caption, new_figure
@@ -33,7 +33,7 @@ __all__ = ["EXPERIMENT", "Parameters"]
 
 
 @dataclass(frozen=True)
-class Parameters:
+class Parameters(Settings):
     """Settings of the experiment.
 
     Attributes
@@ -61,33 +61,20 @@ class Parameters:
     """
 
     images: str = "digits"
-    n_images: int = 0
-    filter_size: int = 5
-    seeds: tuple[int, ...] = (0, 1, 2, 3)
-    gabor_degrees: tuple[float, ...] = (0.0, 45.0, 90.0, 135.0)
-    wavelength: float = 4.0
-    gabor_scale: float = 2.0
-    distance: float = 1.0
-    step_size: float = 0.5
-    batch_size: int = 10
-    epochs: int = 60
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        for name in ("filter_size", "batch_size", "epochs"):
-            check_positive_int(getattr(self, name), name)
-        for name in ("n_images", "seed"):
-            check_nonnegative_int(getattr(self, name), name)
-        for name in ("wavelength", "gabor_scale", "distance", "step_size"):
-            check_positive_float(getattr(self, name), name)
-        if not self.gabor_degrees:
-            raise ValueError("gabor_degrees: at least one is needed")
-        check_seeds(self.seeds)
+    n_images: NonNegativeInt = 0
+    filter_size: PositiveInt = 5
+    seeds: Seeds = (0, 1, 2, 3)
+    gabor_degrees: Some[float] = (0.0, 45.0, 90.0, 135.0)
+    wavelength: PositiveFloat = 4.0
+    gabor_scale: PositiveFloat = 2.0
+    distance: PositiveFloat = 1.0
+    step_size: PositiveFloat = 0.5
+    batch_size: PositiveInt = 10
+    epochs: PositiveInt = 60
+    seed: NonNegativeInt = 0
 
 
-def run(
-    parameters: Parameters, folder: Path | None = None, progress: Progress | None = None
-) -> ExperimentResult:
+def run(p: Parameters, folder: Path | None = None, progress: Progress | None = None) -> ExperimentResult:
     """Train for all teachers and compare the learned filters with them.
 
     Returns
@@ -96,7 +83,6 @@ def run(
         Arrays: "w_star", "w0", "w" (teachers, p), random ones first, "cosine" (teachers, 2: start and
         end), "relative_distance" (teachers,), "log_loss" (teachers, epochs + 1).
     """
-    p = parameters
     images, name = load_images(p.images, p.n_images or None)
     parts = Parts(folder)
     tell = share_of(progress, 0.0, 1.0)

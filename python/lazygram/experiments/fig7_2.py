@@ -19,7 +19,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from lazygram.arrays import check_positive_float, check_positive_int
 from lazygram.experiments.base import (
     Experiment,
     ExperimentResult,
@@ -30,7 +29,7 @@ from lazygram.experiments.base import (
     in_band,
     share_of,
 )
-from lazygram.experiments.checks import check_floats
+from lazygram.experiments.checks import IncreasingFloats, PositiveFloat, PositiveInt, Settings
 from lazygram.experiments.parts import Parts
 from lazygram.optimizers import gradient_descent
 from lazygram.plotting import COLORS, finish_axes, new_figure
@@ -59,7 +58,7 @@ _MEASURED = (
 
 
 @dataclass(frozen=True)
-class Parameters:
+class Parameters(Settings):
     """Settings of the experiment.
 
     Attributes
@@ -74,35 +73,22 @@ class Parameters:
         Points along a side of the grids.
     """
 
-    curvatures: tuple[float, ...] = (1.0, 1.5, 2.0, 3.0)
-    gamma: float = 1.0
-    tau: float = math.e
+    curvatures: IncreasingFloats = (1.0, 1.5, 2.0, 3.0)
+    gamma: PositiveFloat = 1.0
+    tau: PositiveFloat = math.e
     dim: int = 4
-    grid: int = 401
+    grid: PositiveInt = 401
 
     def __post_init__(self) -> None:
-        check_floats(self.curvatures, "curvatures", increasing=True)
-        for name in ("gamma", "tau"):
-            check_positive_float(getattr(self, name), name)
+        super().__post_init__()
         for L in self.curvatures:
             Octopus(self.dim, L, self.gamma, self.tau)
-        if check_positive_int(self.grid, "grid") < 20:
+        if self.grid < 20:
             raise ValueError(f"grid: at least 20 are needed, got {self.grid}")
 
 
-def run(
-    parameters: Parameters, folder: Path | None = None, progress: Progress | None = None
-) -> ExperimentResult:
+def run(p: Parameters, folder: Path | None = None, progress: Progress | None = None) -> ExperimentResult:
     """Check the properties for every L, and compute what the panels show.
-
-    Parameters
-    ----------
-    parameters : Parameters
-        Settings.
-    folder : Path, optional
-        Where finished parts are kept.
-    progress : callable, optional
-        Shown what is being computed.
 
     Returns
     -------
@@ -114,7 +100,6 @@ def run(
         Hessian). For the panels: "plane" and "values" (f on a grid, NaN outside of the domain), "path" (k,
         2), "path3" (k, 3).
     """
-    p = parameters
     parts = Parts(folder)
     settings, found = dataclasses.asdict(p), []
     for k, L in enumerate(p.curvatures):

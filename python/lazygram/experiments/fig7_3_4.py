@@ -19,9 +19,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from lazygram.arrays import check_nonnegative_int, check_positive_float, check_positive_int
 from lazygram.experiments.base import Experiment, ExperimentResult, Progress, share_of
-from lazygram.experiments.checks import check_floats
+from lazygram.experiments.checks import IncreasingFloats, NonNegativeInt, PositiveFloat, PositiveInt, Settings
 from lazygram.experiments.fig7_3_4_expected import expectations
 from lazygram.experiments.parts import Parts
 from lazygram.optimizers import gradient_descent, perturbed_gradient_descent
@@ -37,7 +36,7 @@ _KEPT = ("gd_value", "pgd_value", "gd_reached", "gd_times", "pgd_times", "gd_ris
 
 
 @dataclass(frozen=True)
-class Parameters:
+class Parameters(Settings):
     """Settings of the experiments.
 
     Attributes
@@ -60,25 +59,19 @@ class Parameters:
         The start that the panels show.
     """
 
-    dim: int = 5
-    curvatures: tuple[float, ...] = (1.0, 1.5, 2.0, 3.0)
-    gamma: float = 1.0
-    tau: float = math.e
-    steps: int = 1000
-    gd_starts: int = 20
-    pgd_starts: int = 30
-    noise: float = 0.01
-    wait: int = 1
-    shown: int = 0
+    dim: PositiveInt = 5
+    curvatures: IncreasingFloats = (1.0, 1.5, 2.0, 3.0)
+    gamma: PositiveFloat = 1.0
+    tau: PositiveFloat = math.e
+    steps: PositiveInt = 1000
+    gd_starts: PositiveInt = 20
+    pgd_starts: PositiveInt = 30
+    noise: PositiveFloat = 0.01
+    wait: NonNegativeInt = 1
+    shown: NonNegativeInt = 0
 
     def __post_init__(self) -> None:
-        for name in ("dim", "steps", "gd_starts", "pgd_starts"):
-            check_positive_int(getattr(self, name), name)
-        for name in ("gamma", "tau", "noise"):
-            check_positive_float(getattr(self, name), name)
-        for name in ("wait", "shown"):
-            check_nonnegative_int(getattr(self, name), name)
-        check_floats(self.curvatures, "curvatures", increasing=True)
+        super().__post_init__()
         for L in self.curvatures:
             Octopus(self.dim, L, self.gamma, self.tau)
         if self.shown >= min(self.gd_starts, self.pgd_starts):

@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from lazygram.arrays import check_positive_float
 from lazygram.experiments.base import (
     Experiment,
     ExperimentResult,
@@ -28,7 +27,7 @@ from lazygram.experiments.base import (
     in_band,
     share_of,
 )
-from lazygram.experiments.checks import check_increasing
+from lazygram.experiments.checks import IncreasingInts, PositiveFloat, Settings
 from lazygram.experiments.parts import Parts
 from lazygram.optimizers import gradient_descent
 from lazygram.plotting import COLORS, finish_axes, new_figure
@@ -45,7 +44,7 @@ _PATH = 10  # the far start that the first panel shows
 
 
 @dataclass(frozen=True)
-class Parameters:
+class Parameters(Settings):
     """Settings of the experiment.
 
     Attributes
@@ -58,32 +57,20 @@ class Parameters:
         x_2 of the far starts, at most 1.
     """
 
-    bands: tuple[int, ...] = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
-    distances: tuple[int, ...] = (10, 20, 50, 100, 200, 500)
-    height: float = 0.8
+    bands: IncreasingInts = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
+    distances: IncreasingInts = (10, 20, 50, 100, 200, 500)
+    height: PositiveFloat = 0.8
 
     def __post_init__(self) -> None:
-        for name in ("bands", "distances"):
-            check_increasing(getattr(self, name), name)
+        super().__post_init__()
         if max(self.bands) > 1700 or max(self.distances) > 1000:
             raise ValueError("bands, distances: at most 1700 and 1000, or x_2 underflows")
-        if check_positive_float(self.height, "height") > 1:
+        if self.height > 1:
             raise ValueError(f"height: must be at most 1, got {self.height}")
 
 
-def run(
-    parameters: Parameters, folder: Path | None = None, progress: Progress | None = None
-) -> ExperimentResult:
+def run(p: Parameters, folder: Path | None = None, progress: Progress | None = None) -> ExperimentResult:
     """Count steps from all starts and compare with the formulas.
-
-    Parameters
-    ----------
-    parameters : Parameters
-        Settings.
-    folder : Path, optional
-        Where finished parts are kept.
-    progress : callable, optional
-        Shown what is being computed.
 
     Returns
     -------
@@ -92,7 +79,6 @@ def run(
         neighbourhood of the saddle), "path" (k, 2) from distance 10, "steepest" () the largest slope along
         x_1 in the connector, "jumps" (3,) of value, gradient and Hessian across its seams.
     """
-    p = parameters
     parts = Parts(folder)
     share_of(progress, 0.0, 1.0)("counting steps", 0.0)
     settings = dataclasses.asdict(p)

@@ -20,11 +20,10 @@ import numpy.typing as npt
 
 from lazygram.analysis import eigenvalues, stable_step_size
 from lazygram.analysis.two_layer_bounds import distance_gd
-from lazygram.arrays import check_positive_int
 from lazygram.data.pool import Dataset
 from lazygram.data.synthetic import synthetic
 from lazygram.experiments.base import Experiment, ExperimentResult, Progress, share_of
-from lazygram.experiments.checks import check_increasing, check_seeds, exponent
+from lazygram.experiments.checks import IncreasingInts, PositiveInt, Seeds, Settings, exponent
 from lazygram.experiments.lazy_expected import Measured, expectations, frozen_limits
 from lazygram.experiments.parts import Parts
 from lazygram.gram import gram_infinite
@@ -43,7 +42,7 @@ _RECORDS = 20  # of spectra and distances on the way, each a forward pass
 
 
 @dataclass(frozen=True)
-class Parameters:
+class Parameters(Settings):
     """Settings of the experiment.
 
     Attributes
@@ -58,17 +57,11 @@ class Parameters:
         Data and networks; numbers are means over them.
     """
 
-    n: int = 100
-    dim: int = 100
-    widths: tuple[int, ...] = (1024, 4096, 16384, 65536, 262144)
-    steps: int = 100
-    seeds: tuple[int, ...] = (0, 1, 2, 3)
-
-    def __post_init__(self) -> None:
-        for name in ("n", "dim", "steps"):
-            check_positive_int(getattr(self, name), name)
-        check_increasing(self.widths, "widths")
-        check_seeds(self.seeds)
+    n: PositiveInt = 100
+    dim: PositiveInt = 100
+    widths: IncreasingInts = (1024, 4096, 16384, 65536, 262144)
+    steps: PositiveInt = 100
+    seeds: Seeds = (0, 1, 2, 3)
 
 
 def run(p: Parameters, folder: Path | None = None, progress: Progress | None = None) -> ExperimentResult:

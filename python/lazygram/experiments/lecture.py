@@ -18,10 +18,10 @@ import numpy as np
 import numpy.typing as npt
 
 from lazygram.analysis import eigenvalues
-from lazygram.arrays import check_nonnegative_int, check_positive_float, check_positive_int
 from lazygram.data.pool import Dataset
 from lazygram.data.synthetic import synthetic
 from lazygram.experiments.base import Experiment, ExperimentResult, Progress, share_of
+from lazygram.experiments.checks import NonNegativeInt, PositiveFloat, PositiveInt, Settings
 from lazygram.experiments.lecture_expected import Measured, expectations, frozen_rate
 from lazygram.gram import gram_infinite
 from lazygram.networks.two_layer import TwoLayerReLU
@@ -37,7 +37,7 @@ _TINY = 1e-6  # step size at which descent is as good as its derivative
 
 
 @dataclass(frozen=True)
-class Parameters:
+class Parameters(Settings):
     """Settings of the experiment.
 
     Attributes
@@ -54,19 +54,13 @@ class Parameters:
         Of data and network.
     """
 
-    n: int = 20
-    dim: int = 20
-    width: int = 4000
-    time: float = 4.0
-    records: int = 100
-    descent_steps: int = 10
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        for name in ("n", "dim", "width", "records", "descent_steps"):
-            check_positive_int(getattr(self, name), name)
-        check_positive_float(self.time, "time")
-        check_nonnegative_int(self.seed, "seed")
+    n: PositiveInt = 20
+    dim: PositiveInt = 20
+    width: PositiveInt = 4000
+    time: PositiveFloat = 4.0
+    records: PositiveInt = 100
+    descent_steps: PositiveInt = 10
+    seed: NonNegativeInt = 0
 
 
 def run(p: Parameters, folder: Path | None = None, progress: Progress | None = None) -> ExperimentResult:

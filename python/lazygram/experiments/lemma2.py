@@ -18,10 +18,9 @@ import numpy.typing as npt
 
 from lazygram.analysis import eigenvalues, operator_norm, two_layer_quantities
 from lazygram.analysis.two_layer_bounds import flip_probability_bound, gram_entry_bound, gram_frobenius_bound
-from lazygram.arrays import check_positive_float, check_positive_int
 from lazygram.data.synthetic import synthetic
 from lazygram.experiments.base import Experiment, ExperimentResult, Progress, share_of
-from lazygram.experiments.checks import check_increasing, check_seeds
+from lazygram.experiments.checks import Fraction, IncreasingInts, PositiveFloats, PositiveInt, Seeds, Settings
 from lazygram.experiments.lemma2_expected import Measured, expectations
 from lazygram.gram import gram_infinite
 from lazygram.networks.two_layer import TwoLayerReLU
@@ -38,7 +37,7 @@ _START = {"n": 20, "dim": 10, "width": 64}  # for |y - u(0)|
 
 
 @dataclass(frozen=True)
-class Parameters:
+class Parameters(Settings):
     """Settings of the experiment.
 
     Attributes
@@ -59,27 +58,14 @@ class Parameters:
         Random networks for the mean of ``|y - u(0)|^2``.
     """
 
-    n: int = 50
-    dim: int = 20
-    widths: tuple[int, ...] = (500, 2000, 8000, 32000, 128000)
-    seeds: tuple[int, ...] = (0, 1, 2, 3, 4, 5, 6, 7, 8, 9)
-    delta: float = 0.1
-    flip_width: int = 4000
-    radii: tuple[float, ...] = (0.01, 0.02, 0.05)
-    starts: int = 20000
-
-    def __post_init__(self) -> None:
-        for name in ("n", "dim", "flip_width", "starts"):
-            check_positive_int(getattr(self, name), name)
-        check_increasing(self.widths, "widths")
-        check_seeds(self.seeds)
-        check_positive_float(self.delta, "delta")
-        if self.delta >= 1:
-            raise ValueError(f"delta: must be a probability below 1, got {self.delta}")
-        if not self.radii:
-            raise ValueError("radii: at least one is needed")
-        for radius in self.radii:
-            check_positive_float(radius, "radii")
+    n: PositiveInt = 50
+    dim: PositiveInt = 20
+    widths: IncreasingInts = (500, 2000, 8000, 32000, 128000)
+    seeds: Seeds = (0, 1, 2, 3, 4, 5, 6, 7, 8, 9)
+    delta: Fraction = 0.1
+    flip_width: PositiveInt = 4000
+    radii: PositiveFloats = (0.01, 0.02, 0.05)
+    starts: PositiveInt = 20000
 
 
 def run(p: Parameters, folder: Path | None = None, progress: Progress | None = None) -> ExperimentResult:

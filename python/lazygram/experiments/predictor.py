@@ -17,10 +17,9 @@ import numpy as np
 import numpy.typing as npt
 
 from lazygram.analysis import kernel_predict, stable_step_size
-from lazygram.arrays import check_positive_int
 from lazygram.data.synthetic import synthetic
 from lazygram.experiments.base import Experiment, ExperimentResult, Progress, share_of
-from lazygram.experiments.checks import check_increasing, check_seeds
+from lazygram.experiments.checks import IncreasingInts, PositiveInt, Seeds, Settings
 from lazygram.experiments.parts import Parts
 from lazygram.experiments.predictor_expected import VARIANTS, Measured, expectations
 from lazygram.gram import gram_infinite
@@ -43,7 +42,7 @@ _COLORS = ("blue", "green", "red")
 
 
 @dataclass(frozen=True)
-class Parameters:
+class Parameters(Settings):
     """Settings of the experiment.
 
     Attributes
@@ -58,20 +57,17 @@ class Parameters:
         Data and networks; numbers are medians over them.
     """
 
-    n: int = 20
-    dim: int = 10
-    n_test: int = 200
-    widths: tuple[int, ...] = (2000, 8000, 32000)
-    steps: int = 163
-    seeds: tuple[int, ...] = (0, 1, 2, 3, 4, 5, 6, 7, 8)
+    n: PositiveInt = 20
+    dim: PositiveInt = 10
+    n_test: PositiveInt = 200
+    widths: IncreasingInts = (2000, 8000, 32000)
+    steps: PositiveInt = 163
+    seeds: Seeds = (0, 1, 2, 3, 4, 5, 6, 7, 8)
 
     def __post_init__(self) -> None:
-        for name in ("n", "dim", "n_test", "steps"):
-            check_positive_int(getattr(self, name), name)
-        check_increasing(self.widths, "widths")
+        super().__post_init__()
         if any(width % 2 for width in self.widths):
             raise ValueError("widths must be even: the antisymmetric start pairs the neurons")
-        check_seeds(self.seeds)
 
 
 def run(p: Parameters, folder: Path | None = None, progress: Progress | None = None) -> ExperimentResult:

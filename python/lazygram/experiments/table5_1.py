@@ -21,8 +21,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from lazygram.arrays import check_nonnegative_int, check_positive_float, check_positive_int
+from lazygram.arrays import check_positive_float
 from lazygram.experiments.base import Experiment, ExperimentResult, Progress, share_of
+from lazygram.experiments.checks import (
+    Increasing,
+    IncreasingInts,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    Settings,
+)
 from lazygram.experiments.parts import Parts
 from lazygram.experiments.table5_1_expected import PRINTED, Measured, expectations
 from lazygram.plotting import finish_axes, new_figure, ordered_colors
@@ -44,7 +52,7 @@ _TOGETHER = 20000  # runs up to which all cells of a norm go in one batch
 
 
 @dataclass(frozen=True)
-class Parameters:
+class Parameters(Settings):
     """Settings of the experiment.
 
     Attributes
@@ -74,30 +82,21 @@ class Parameters:
         The starts of a cell come from the generator of (seed, k, rho).
     """
 
-    p: int = 6
-    ks: tuple[int, ...] = (25, 36, 49, 64, 81, 100)
-    ratios: tuple[float, ...] = (0.0, 1.0, 4.0, 9.0, 16.0, 25.0)
-    a_norms: tuple[float, ...] = (0.65, 1.0)
+    p: PositiveInt = 6
+    ks: IncreasingInts = (25, 36, 49, 64, 81, 100)
+    ratios: Increasing = (0.0, 1.0, 4.0, 9.0, 16.0, 25.0)
+    a_norms: Increasing = (0.65, 1.0)
     limit_norm: float = 0.3
-    draws: int = 5000
-    step_size: float = 0.1
-    radius_factor: float = 1.0
-    near: float = 0.3
-    failures_from: int = 500
-    max_steps: int = 25000
-    seed: int = 5
+    draws: PositiveInt = 5000
+    step_size: PositiveFloat = 0.1
+    radius_factor: PositiveFloat = 1.0
+    near: PositiveFloat = 0.3
+    failures_from: NonNegativeInt = 500
+    max_steps: PositiveInt = 25000
+    seed: NonNegativeInt = 5
 
     def __post_init__(self) -> None:
-        for name in ("p", "draws", "max_steps"):
-            check_positive_int(getattr(self, name), name)
-        for name in ("failures_from", "seed"):
-            check_nonnegative_int(getattr(self, name), name)
-        for name in ("step_size", "radius_factor", "near"):
-            check_positive_float(getattr(self, name), name)
-        for name in ("ks", "ratios", "a_norms"):
-            values = list(getattr(self, name))
-            if not values or sorted(set(values)) != values:
-                raise ValueError(f"{name} must be increasing, got {', '.join(map(str, values))}")
+        super().__post_init__()
         if self.ratios[0] < 0 or self.ratios[-1] > self.ks[0]:
             raise ValueError(f"ratios: must lie between 0 and the smallest k, {self.ks[0]}")
         if self.limit_norm != 0:
@@ -106,9 +105,7 @@ class Parameters:
             raise ValueError(f"limit_norm: {self.limit_norm:g} is one of a_norms already")
 
 
-def run(
-    parameters: Parameters, folder: Path | None = None, progress: Progress | None = None
-) -> ExperimentResult:
+def run(p: Parameters, folder: Path | None = None, progress: Progress | None = None) -> ExperimentResult:
     """Simulate all cells and compare with the printed table and the closed form.
 
     Returns
@@ -118,7 +115,6 @@ def run(
         "unresolved" (norms, ks, ratios), "closed_form", "printed" (ks, ratios; NaN where the text has
         no such cell), "curve_ratios" and "closed_curve" (the closed form between the ratios).
     """
-    p = parameters
     norms = ((p.limit_norm,) if p.limit_norm else ()) + p.a_norms
     shape = (len(norms), len(p.ks), len(p.ratios))
     successes, failures = np.empty(shape), np.empty(shape)

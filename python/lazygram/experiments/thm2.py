@@ -19,10 +19,9 @@ import numpy.typing as npt
 
 from lazygram.analysis import FrozenDynamics, eigenvalues, stable_step_size
 from lazygram.analysis.two_layer_bounds import distance_gd, rate_gd, training_width_gd
-from lazygram.arrays import check_positive_float, check_positive_int
 from lazygram.data.synthetic import synthetic
 from lazygram.experiments.base import Experiment, ExperimentResult, Progress, share_of
-from lazygram.experiments.checks import check_increasing, check_seeds
+from lazygram.experiments.checks import IncreasingInts, PositiveFloat, PositiveInt, Seeds, Settings
 from lazygram.experiments.parts import Parts
 from lazygram.experiments.thm2_expected import Measured, expectations
 from lazygram.gram import gram_infinite
@@ -48,7 +47,7 @@ _DELTA = 0.1  # of the width that the theorem asks for
 
 
 @dataclass(frozen=True)
-class Parameters:
+class Parameters(Settings):
     """Settings of the experiment.
 
     Attributes
@@ -65,19 +64,12 @@ class Parameters:
         Data and networks; numbers are means over them.
     """
 
-    n: int = 30
-    dim: int = 30
-    widths: tuple[int, ...] = (256, 1024, 4096, 16384)
-    steps: int = 400
-    step_factor: float = 1.0
-    seeds: tuple[int, ...] = (0, 1, 2, 3, 4, 5)
-
-    def __post_init__(self) -> None:
-        for name in ("n", "dim", "steps"):
-            check_positive_int(getattr(self, name), name)
-        check_increasing(self.widths, "widths")
-        check_seeds(self.seeds)
-        check_positive_float(self.step_factor, "step_factor")
+    n: PositiveInt = 30
+    dim: PositiveInt = 30
+    widths: IncreasingInts = (256, 1024, 4096, 16384)
+    steps: PositiveInt = 400
+    step_factor: PositiveFloat = 1.0
+    seeds: Seeds = (0, 1, 2, 3, 4, 5)
 
 
 def run(p: Parameters, folder: Path | None = None, progress: Progress | None = None) -> ExperimentResult:

@@ -17,9 +17,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from lazygram.arrays import check_nonnegative_int, check_positive_float, check_positive_int
 from lazygram.experiments.base import Experiment, ExperimentResult, Progress, share_of
-from lazygram.experiments.checks import check_floats
+from lazygram.experiments.checks import (
+    IncreasingFloats,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveFloats,
+    PositiveInt,
+    Settings,
+)
 from lazygram.experiments.parts import Parts
 from lazygram.experiments.thm4_4_expected import expectations
 from lazygram.optimizers import gradient_descent
@@ -39,7 +45,7 @@ __all__ = ["EXPERIMENT", "Parameters"]
 
 
 @dataclass(frozen=True)
-class Parameters:
+class Parameters(Settings):
     """Settings of the experiment.
 
     Attributes
@@ -60,39 +66,19 @@ class Parameters:
         Of M and of the start.
     """
 
-    rows: int = 50
-    columns: int = 40
-    singular_values: tuple[float, ...] = (1.0, 0.9, 0.8, 0.7, 0.6)
-    std: float = 0.01
-    epsilon: float = 0.1
-    deltas: tuple[float, ...] = (0.05, 0.25, 0.5)
-    literal_steps: int = 20000
-    steps: int = 1000
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        for name in ("rows", "columns", "literal_steps", "steps"):
-            check_positive_int(getattr(self, name), name)
-        for name in ("std", "epsilon"):
-            check_positive_float(getattr(self, name), name)
-        check_floats(self.singular_values, "singular_values")
-        check_floats(self.deltas, "deltas", increasing=True)
-        check_nonnegative_int(self.seed, "seed")
+    rows: PositiveInt = 50
+    columns: PositiveInt = 40
+    singular_values: PositiveFloats = (1.0, 0.9, 0.8, 0.7, 0.6)
+    std: PositiveFloat = 0.01
+    epsilon: PositiveFloat = 0.1
+    deltas: IncreasingFloats = (0.05, 0.25, 0.5)
+    literal_steps: PositiveInt = 20000
+    steps: PositiveInt = 1000
+    seed: NonNegativeInt = 0
 
 
-def run(
-    parameters: Parameters, folder: Path | None = None, progress: Progress | None = None
-) -> ExperimentResult:
+def run(p: Parameters, folder: Path | None = None, progress: Progress | None = None) -> ExperimentResult:
     """Descend with every schedule from the same start and compare with the theorem.
-
-    Parameters
-    ----------
-    parameters : Parameters
-        Settings.
-    folder : Path, optional
-        Where finished schedules are kept.
-    progress : callable, optional
-        Shown what is being computed.
 
     Returns
     -------
@@ -100,7 +86,6 @@ def run(
         Arrays "value", "imbalance", "norm" (the larger of |U|_F^2, |V|_F^2) of shape (deltas, steps + 1), and
         the same with the prefix "literal_", shape (literal_steps + 1,); "norm_M" ().
     """
-    p = parameters
     parts = Parts(folder)
     target = planted_matrix(p.rows, p.columns, p.singular_values, seed=np.random.default_rng([p.seed, 0]))
     size = float(np.linalg.norm(target))

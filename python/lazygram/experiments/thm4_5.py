@@ -16,9 +16,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from lazygram.arrays import check_nonnegative_int, check_positive_float, check_positive_int
 from lazygram.experiments.base import Experiment, ExperimentResult, Progress, share_of
-from lazygram.experiments.checks import check_increasing
+from lazygram.experiments.checks import IncreasingInts, NonNegativeInt, PositiveFloat, PositiveInt, Settings
 from lazygram.experiments.parts import Parts
 from lazygram.experiments.thm4_5_expected import expectations
 from lazygram.optimizers import gradient_descent
@@ -41,7 +40,7 @@ _FULL_STARTS, _FULL_STEPS = 4, 250  # of the comparison with the full iteration
 
 
 @dataclass(frozen=True)
-class Parameters:
+class Parameters(Settings):
     """Settings of the experiment.
 
     Attributes
@@ -64,38 +63,19 @@ class Parameters:
         Of the singular vectors and the starts.
     """
 
-    rows: int = 60
-    columns: int = 40
-    dimensions: tuple[int, ...] = (50, 200, 800, 3200)
-    strength: float = 2.0
-    initial: float = 0.05
-    step: float = 0.1
-    starts: int = 200
-    steps: int = 600
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        for name in ("rows", "columns", "starts", "steps"):
-            check_positive_int(getattr(self, name), name)
-        for name in ("strength", "initial", "step"):
-            check_positive_float(getattr(self, name), name)
-        check_increasing(self.dimensions, "dimensions")
-        check_nonnegative_int(self.seed, "seed")
+    rows: PositiveInt = 60
+    columns: PositiveInt = 40
+    dimensions: IncreasingInts = (50, 200, 800, 3200)
+    strength: PositiveFloat = 2.0
+    initial: PositiveFloat = 0.05
+    step: PositiveFloat = 0.1
+    starts: PositiveInt = 200
+    steps: PositiveInt = 600
+    seed: NonNegativeInt = 0
 
 
-def run(
-    parameters: Parameters, folder: Path | None = None, progress: Progress | None = None
-) -> ExperimentResult:
+def run(p: Parameters, folder: Path | None = None, progress: Progress | None = None) -> ExperimentResult:
     """Descend from many starts of every size and compare with the theorem.
-
-    Parameters
-    ----------
-    parameters : Parameters
-        Settings.
-    folder : Path, optional
-        Where finished sizes are kept.
-    progress : callable, optional
-        Shown what is being computed.
 
     Returns
     -------
@@ -105,7 +85,6 @@ def run(
         "recursion_error" () of the four scalars against the full iteration, and "iterations" (dimensions,),
         the median number of iterations to a distance of 1e-3 s_1 from starts with a positive signal.
     """
-    p = parameters
     parts = Parts(folder)
     tell = share_of(progress, 0.0, 1.0)
     tell(f"{p.rows} x {p.columns}", 0.0)

@@ -19,9 +19,17 @@ import numpy as np
 import numpy.typing as npt
 
 from lazygram.analysis import zou
-from lazygram.arrays import check_nonnegative_int, check_positive_float, check_positive_int
 from lazygram.data import separated_sphere, separation
 from lazygram.experiments.base import Experiment, ExperimentResult, Progress, share_of
+from lazygram.experiments.checks import (
+    EvenWidth,
+    EvenWidths,
+    IncreasingInts,
+    PositiveFloat,
+    PositiveInt,
+    Seeds,
+    Settings,
+)
 from lazygram.experiments.parts import Parts
 from lazygram.experiments.zou_expected import InitialMeasured, arc_cosine_distances, initial_rows, sparse_norm
 from lazygram.plotting import COLORS, caption, finish_axes, log_ticks, new_figure, ordered_colors
@@ -36,7 +44,7 @@ _PER_LAYER = ("norm_deviation", "weight_norms", "separation", "small_counts", "m
 
 
 @dataclass(frozen=True)
-class Parameters:
+class Parameters(Settings):
     """Settings of the experiment.
 
     Attributes
@@ -61,53 +69,22 @@ class Parameters:
         Networks for the variance of the output at one input, and their width.
     """
 
-    n: int = 20
-    dim: int = 10
+    n: PositiveInt = 20
+    dim: PositiveInt = 10
     mu: float = 0.5
     separation: float = 0.3
-    depth: int = 4
-    widths: tuple[int, ...] = (256, 1024, 4096)
-    seeds: tuple[int, ...] = (0, 1, 2)
-    beta: float = 0.1
-    sparsities: tuple[int, ...] = (1, 16, 64)
-    product_examples: int = 1
-    output_draws: int = 400
-    output_width: int = 256
-
-    def __post_init__(self) -> None:
-        for name in ("n", "dim", "depth", "product_examples", "output_draws", "output_width"):
-            check_positive_int(getattr(self, name), name)
-        check_positive_float(self.beta, "beta")
-        for name, check in (
-            ("widths", check_positive_int),
-            ("sparsities", check_positive_int),
-            ("seeds", check_nonnegative_int),
-        ):
-            values = tuple(getattr(self, name))
-            if not values:
-                raise ValueError(f"{name}: at least one is needed")
-            for value in values:
-                check(value, name)
-            if sorted(set(values)) != list(values):
-                raise ValueError(f"{name} must be increasing, got {', '.join(map(str, values))}")
-        for width in (*self.widths, self.output_width):
-            if width % 2:
-                raise ValueError(f"widths: must be even, half of v is +1, got {width}")
+    depth: PositiveInt = 4
+    widths: EvenWidths = (256, 1024, 4096)
+    seeds: Seeds = (0, 1, 2)
+    beta: PositiveFloat = 0.1
+    sparsities: IncreasingInts = (1, 16, 64)
+    product_examples: PositiveInt = 1
+    output_draws: PositiveInt = 400
+    output_width: EvenWidth = 256
 
 
-def run(
-    parameters: Parameters, folder: Path | None = None, progress: Progress | None = None
-) -> ExperimentResult:
+def run(p: Parameters, folder: Path | None = None, progress: Progress | None = None) -> ExperimentResult:
     """Measure all widths and seeds and compare with the expected numbers.
-
-    Parameters
-    ----------
-    parameters : Parameters
-        Settings.
-    folder : Path, optional
-        Where finished widths are kept (``parts/``) and found again after an interruption.
-    progress : callable, optional
-        Shown what is being computed.
 
     Returns
     -------
@@ -118,7 +95,6 @@ def run(
         "product_norm", "output_std", "node_fraction" (smallest of the draws); "output_draws" (draws,), the
         outputs of other networks at one input.
     """
-    p = parameters
     data = separated_sphere(p.n, p.dim, mu=p.mu, separation=p.separation, seed=p.seeds[0])
     parts = Parts(folder)
     settings = dataclasses.asdict(p)

@@ -18,9 +18,9 @@ import numpy as np
 import numpy.typing as npt
 
 from lazygram.analysis import zou
-from lazygram.arrays import check_nonnegative_int, check_positive_float, check_positive_int
 from lazygram.data import separated_sphere
 from lazygram.experiments.base import Experiment, ExperimentResult, Progress, share_of
+from lazygram.experiments.checks import EvenWidth, IncreasingFloats, NonNegativeInt, PositiveInt, Settings
 from lazygram.experiments.parts import Parts
 from lazygram.experiments.zou_expected import (
     RegionMeasured,
@@ -41,7 +41,7 @@ DIRECTIONS = ("random", "adversarial")
 
 
 @dataclass(frozen=True)
-class Parameters:
+class Parameters(Settings):
     """Settings of the experiment.
 
     Attributes
@@ -58,42 +58,18 @@ class Parameters:
         Of data, network and directions.
     """
 
-    n: int = 20
-    dim: int = 10
+    n: PositiveInt = 20
+    dim: PositiveInt = 10
     mu: float = 0.5
     separation: float = 0.3
-    depth: int = 3
-    width: int = 2048
-    taus: tuple[float, ...] = (0.003, 0.01, 0.03, 0.1)
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        for name in ("n", "dim", "depth", "width"):
-            check_positive_int(getattr(self, name), name)
-        check_nonnegative_int(self.seed, "seed")
-        if self.width % 2:
-            raise ValueError(f"width: must be even, half of v is +1, got {self.width}")
-        if not self.taus:
-            raise ValueError("taus: at least one is needed")
-        for tau in self.taus:
-            check_positive_float(tau, "taus")
-        if sorted(set(self.taus)) != list(self.taus):
-            raise ValueError(f"taus must be increasing, got {', '.join(map(str, self.taus))}")
+    depth: PositiveInt = 3
+    width: EvenWidth = 2048
+    taus: IncreasingFloats = (0.003, 0.01, 0.03, 0.1)
+    seed: NonNegativeInt = 0
 
 
-def run(
-    parameters: Parameters, folder: Path | None = None, progress: Progress | None = None
-) -> ExperimentResult:
+def run(p: Parameters, folder: Path | None = None, progress: Progress | None = None) -> ExperimentResult:
     """Measure all radii in both directions and compare with the expected numbers.
-
-    Parameters
-    ----------
-    parameters : Parameters
-        Settings.
-    folder : Path, optional
-        Where finished radii are kept (``parts/``) and found again after an interruption.
-    progress : callable, optional
-        Shown what is being computed.
 
     Returns
     -------
@@ -104,7 +80,6 @@ def run(
     """
     from lazygram.networks import DeepReLUNetwork
 
-    p = parameters
     data = separated_sphere(p.n, p.dim, mu=p.mu, separation=p.separation, seed=p.seed)
     network = DeepReLUNetwork(p.width, p.dim, p.depth, seed=p.seed)
     state = zou.ReLUState.at(network.parameters, network.v, data.X)

@@ -18,9 +18,17 @@ import numpy as np
 import numpy.typing as npt
 
 from lazygram.analysis import zou
-from lazygram.arrays import check_nonnegative_int, check_positive_float, check_positive_int
 from lazygram.data import separated_sphere, separation
 from lazygram.experiments.base import Experiment, ExperimentResult, Progress, share_of
+from lazygram.experiments.checks import (
+    EvenWidths,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    PositiveInts,
+    Settings,
+    Some,
+)
 from lazygram.experiments.parts import Parts
 from lazygram.experiments.zou_training_expected import TrainingMeasured, training_rows
 from lazygram.plotting import COLORS, caption, finish_axes, log_ticks, new_figure, ordered_colors
@@ -37,7 +45,7 @@ _SGD_EVERY = 10  # steps between two looks at the full loss
 
 
 @dataclass(frozen=True)
-class Parameters:
+class Parameters(Settings):
     """Settings of the experiment.
 
     Attributes
@@ -66,41 +74,28 @@ class Parameters:
         Steps after which it gives up.
     """
 
-    n: int = 30
-    dim: int = 10
+    n: PositiveInt = 30
+    dim: PositiveInt = 10
     mu: float = 0.5
     separation: float = 0.2
-    depth: int = 3
+    depth: PositiveInt = 3
     losses: tuple[str, ...] = ("logistic", "hinge", "exponential")
-    widths: tuple[int, ...] = (64, 256, 1024)
-    seeds: tuple[int, ...] = (0, 1)
-    batch_sizes: tuple[int, ...] = (1, 5, 30)
-    sgd_widths: tuple[int, ...] = (128, 512)
-    sgd_relative_step: float = 0.5
-    target: float = 0.05
-    max_steps: int = 5000
+    widths: EvenWidths = (64, 256, 1024)
+    seeds: Some[NonNegativeInt] = (0, 1)
+    batch_sizes: PositiveInts = (1, 5, 30)
+    sgd_widths: EvenWidths = (128, 512)
+    sgd_relative_step: PositiveFloat = 0.5
+    target: PositiveFloat = 0.05
+    max_steps: PositiveInt = 5000
 
     def __post_init__(self) -> None:
-        for name in ("n", "dim", "depth", "max_steps"):
-            check_positive_int(getattr(self, name), name)
-        for name in ("target", "sgd_relative_step"):
-            check_positive_float(getattr(self, name), name)
+        super().__post_init__()
         for loss in self.losses:
             if loss not in _RELATIVE_STEP:
                 raise ValueError(f"losses: of {', '.join(_RELATIVE_STEP)}, got {loss!r}")
         for size in self.batch_sizes:
-            if check_positive_int(size, "batch_sizes") > self.n:
+            if size > self.n:
                 raise ValueError(f"batch_sizes: at most n = {self.n}, got {size}")
-        for name in ("widths", "sgd_widths"):
-            values = tuple(check_positive_int(width, name) for width in getattr(self, name))
-            if not values or sorted(set(values)) != list(values):
-                raise ValueError(f"{name} must be increasing, got {', '.join(map(str, values))}")
-            if any(width % 2 for width in values):
-                raise ValueError(f"{name}: must be even, half of v is +1, got {', '.join(map(str, values))}")
-        if not self.seeds:
-            raise ValueError("seeds: at least one is needed")
-        for seed in self.seeds:
-            check_nonnegative_int(seed, "seeds")
 
     def runs(self) -> list[tuple[str, str, int, int]]:
         """Name, loss, batch size (0: all) and width of every kind of run."""
@@ -111,19 +106,8 @@ class Parameters:
         return descent + sgd
 
 
-def run(
-    parameters: Parameters, folder: Path | None = None, progress: Progress | None = None
-) -> ExperimentResult:
+def run(p: Parameters, folder: Path | None = None, progress: Progress | None = None) -> ExperimentResult:
     """Train all networks and compare with the theorems and the expected numbers.
-
-    Parameters
-    ----------
-    parameters : Parameters
-        Settings.
-    folder : Path, optional
-        Where finished runs are kept (``parts/``) and found again after an interruption.
-    progress : callable, optional
-        Shown what is being computed.
 
     Returns
     -------
@@ -134,7 +118,6 @@ def run(
         loss rose), "floor" (constant of the gradient's lower bound at the end), each of shape (seeds,);
         "step" and "loss" of the first seed.
     """
-    p = parameters
     data = separated_sphere(p.n, p.dim, mu=p.mu, separation=p.separation, seed=p.seeds[0])
     parts = Parts(folder)
     settings = dataclasses.asdict(p)

@@ -122,6 +122,8 @@ class SparseNetwork(DeepNetwork):
     (n, rows); Gram matrices are defined for one row only. `forward` gives features x^(0) = x, x^(h) =
     s(f^(h)) for h < H, and pre-activations f^(1), ..., f^(H).
 
+    :class:`lazygram.problems.balancing.HomogeneousNetwork` is the same as a plain function of the weights.
+
     Raises
     ------
     TypeError, ValueError

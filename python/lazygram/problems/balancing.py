@@ -134,6 +134,12 @@ class HomogeneousNetwork:
     ------
     ValueError
         If shapes or indices do not fit.
+
+    Notes
+    -----
+    An objective: value and gradient at any list of weights, for the optimisers, in NumPy alone as all of
+    ``problems``. :class:`lazygram.networks.SparseNetwork` has the same layers as a network that holds its
+    weights, on any array library, with Gram matrices and training; the tests hold one against the other.
     """
 
     def __init__(

@@ -277,7 +277,7 @@ class Octopus:
         cubic, quartic = self._coefficients()
         return np.asarray(-self.gamma * y**2 + cubic * z**3 + quartic * z**4)
 
-    def g1_slope(self, y: Array) -> Float64Array:
+    def g1_slope(self, y: Array | np.float64) -> Float64Array:
         """Derivative of :meth:`g1`."""
         z = np.maximum(y - self.tau, 0.0)
         cubic, quartic = self._coefficients()
@@ -288,13 +288,13 @@ class Octopus:
         cubic, quartic = self._coefficients()
         return np.asarray(-2.0 * self.gamma + 6.0 * cubic * z + 12.0 * quartic * z**2)
 
-    def g2(self, y: Array) -> Float64Array:
+    def g2(self, y: Array | np.float64) -> Float64Array:
         """Half the curvature of f along the coordinate after the active one: from L down to -gamma."""
         u = self._u(y)
         quintic = u**3 * (10.0 + u * (15.0 + 6.0 * u))
         return np.asarray(np.where(y > self.tau, -self.gamma - (self.L + self.gamma) * quintic, self.L))
 
-    def g2_slope(self, y: Array) -> Float64Array:
+    def g2_slope(self, y: Array | np.float64) -> Float64Array:
         """Derivative of :meth:`g2`."""
         u = self._u(y)
         return np.asarray(-30.0 * (self.L + self.gamma) / self.tau * (u * (1.0 + u)) ** 2)
@@ -303,7 +303,7 @@ class Octopus:
         u = self._u(y)
         return np.asarray(-60.0 * (self.L + self.gamma) / self.tau**2 * u * (1.0 + u) * (1.0 + 2.0 * u))
 
-    def _u(self, y: Array) -> Array:
+    def _u(self, y: Array | np.float64) -> Array:
         return np.asarray(np.maximum(y, self.tau) / self.tau - 2.0)
 
     def _coefficients(self) -> tuple[float, float]:
