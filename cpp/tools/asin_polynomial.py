@@ -1,4 +1,4 @@
-"""Prints the polynomials of cpp/src/gram/asin_tail.inl: asin(x) = x + x t P(t), t = x^2 in [0, 1/4].
+"""Prints the polynomials of cpp/src/tiles/arcsine.inl: asin(x) = x + x t P(t), t = x^2 in [0, 1/4].
 
 Remez exchange in 60-digit arithmetic (mpmath), weighted for relative error of asin. Run it with mpmath:
 ``python cpp/tools/asin_polynomial.py``.

@@ -16,7 +16,7 @@
 namespace lazygram::LAZYGRAM_LEVEL {
 namespace {
 
-#include "tiles/vectors.inl"
+#include "isa/vectors.inl"
 
 // All lanes; x - 0 is x, where 0 + x would be one more operation.
 template <typename T>

@@ -14,7 +14,7 @@
 namespace lazygram::avx512 {
 namespace {
 
-#include "tiles/vectors.inl"
+#include "isa/vectors.inl"
 
 template <typename T>
 inline void block(const T* left, const T* right, std::int64_t cols, T* out, std::int64_t stride) {

@@ -207,7 +207,8 @@ void Runner<T>::general_activation(const Instruction& in, std::size_t at) {
       x.p[k] = x.q[k] = 1.0;
     }
     require(prepare_chunk(x, kSlack<T>),
-            "X: a covariance inside the program is not finite, exceeds 1e100 or its variances");
+            "X: a covariance inside the program is not finite, above 1e100, or larger than its "
+            "variances allow");
     for (int k = 0; k < kDualChunk; ++k)  // as the arc-cosine loop does, see kParallel there
       x.d[k] = x.d[k] < kParallel2 * (x.p[k] * x.q[k]) ? 0.0 : x.d[k];
     for (std::int64_t k = 0; watched_ && k < count; ++k) watch(begin + k, x.d[k], x.p[k] * x.q[k]);
