@@ -32,12 +32,16 @@ def _one(n: int, d: int, dtype: type, repeats: int) -> Result:
         for _ in range(2):
             np.empty((n, n), dtype).fill(1)
 
+    at_hand = (np.empty((n, n), dtype), np.empty((n, n), dtype))
+    triangle = np.zeros((n, n), dtype, order="F")
     others = [
         ("one syrk (one triangle)", lambda: syrk(1.0, X.T, trans=1)),
         ("X @ X.T (both triangles)", lambda: X @ X.T),
         ("NumPy by hand", by_hand),
         ("filling two n x n arrays", two_fills),
         ("lazygram, H_inf alone", lambda: gram_infinite(X)),
+        ("lazygram NNGP + NTK into arrays at hand", lambda: two_layer_kernels(X, out=at_hand)),
+        ("syrk into an array at hand", lambda: syrk(1.0, X.T, trans=1, c=triangle, overwrite_c=1)),
     ]
     ours, rest = side_by_side(("lazygram NNGP + NTK", lambda: two_layer_kernels(X)), others, repeats)
     if dtype is np.float32:

@@ -200,6 +200,42 @@ def test_several_tiles(isa_level: str, rng: np.random.Generator, dtype: str) -> 
                 np.testing.assert_array_equal(values, values.T)
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_results_into_arrays_at_hand(rng: np.random.Generator, dtype: str) -> None:
+    X, X2 = rng.normal(size=(300, 5)).astype(dtype), rng.normal(size=(41, 5)).astype(dtype)
+    for second in (None, X2):
+        cols = 300 if second is None else 41
+        frame = np.full((300, cols + 3), 7.0, dtype)
+        out = frame[:, 1 : cols + 1]
+        assert gram_infinite(X, second, out=out) is out
+        assert np.array_equal(out, gram_infinite(X, second))
+        assert np.all(frame[:, [0, cols + 1, cols + 2]] == 7.0)
+        pair = (np.empty((300, cols), dtype), np.empty((300, cols), dtype))
+        kernels = two_layer_kernels(X, second, out=pair)
+        assert kernels.nngp is pair[0]
+        assert kernels.ntk is pair[1]
+        assert np.array_equal(kernels, two_layer_kernels(X, second))
+
+
+def test_errors_of_arrays_at_hand() -> None:
+    X, good = np.ones((3, 3)), np.empty((3, 3))
+    bad = {
+        "out: needs shape": np.empty((3, 2)),
+        "out: must be a NumPy array": [[0.0] * 3] * 3,
+        "out: must be float32 or float64": np.empty((3, 3), int),
+        "out: must be float64, as X, with contiguous rows": np.empty((3, 3), np.float32),
+        "with contiguous rows": np.empty((3, 3), order="F"),
+        "out: shares memory with the examples": X,
+    }
+    for message, out in bad.items():
+        with pytest.raises((TypeError, ValueError), match=message):
+            gram_infinite(X, out=out)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="its two arrays share memory"):
+        two_layer_kernels(X, out=(good, good))
+    with pytest.raises(TypeError, match="out: a pair of arrays"):
+        two_layer_kernels(X, out=good)  # type: ignore[arg-type]
+
+
 def test_layouts_and_dtypes(rng: np.random.Generator) -> None:
     X = rng.normal(size=(6, 4))
     expected = gram_infinite(X)

@@ -9,6 +9,7 @@ names the argument.
 from __future__ import annotations
 
 import operator
+from collections.abc import Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -26,6 +27,7 @@ __all__ = [
     "as_stack",
     "as_vector",
     "check_nonnegative_int",
+    "check_out",
     "check_positive_float",
     "check_positive_int",
 ]
@@ -242,3 +244,17 @@ def check_positive_float(value: Any, name: str) -> float:
     if not (number > 0 and np.isfinite(number)):
         raise ValueError(f"{name}: must be positive and finite, got {number}")
     return number
+
+
+def check_out(array: Any, name: str, shape: tuple[int, ...], inputs: Sequence[Array]) -> None:
+    """Whether results of this shape can be written to `array` while `inputs` are read; errors say `name`."""
+    if not isinstance(array, np.ndarray):
+        raise TypeError(f"{name} must be a NumPy array, got {type(array).__name__}")
+    if array.shape != shape:
+        raise ValueError(f"{name} needs shape {shape}, got {array.shape}")
+    if array.dtype not in (np.float32, np.float64):
+        raise TypeError(f"{name} must be float32 or float64, got {array.dtype}")
+    if not array.flags.writeable:
+        raise ValueError(f"{name} is read-only")
+    if any(np.shares_memory(array, x) for x in inputs):
+        raise ValueError(f"{name} shares memory with the examples, which are read until the end")

@@ -20,7 +20,7 @@ import numpy.typing as npt
 
 from lazygram import _core
 from lazygram.activations import Activation, Function, get_activation
-from lazygram.arrays import Array, Float64, as_examples, as_matrix, check_positive_int
+from lazygram.arrays import Array, Float64, as_examples, as_matrix, check_out, check_positive_int
 from lazygram.duals import entry_dual, means
 from lazygram.parallel import check_threads, single_threaded_blas
 
@@ -387,9 +387,7 @@ class Program:
         x, x2 = self.examples(X, X2)
         pairs = (len(x),) if diagonal else (len(x), len(x if x2 is None else x2))
         for name, array in given.items():
-            _check_out(array, name, self.output_shape(name, pairs))
-            if np.shares_memory(array, x) or (x2 is not None and np.shares_memory(array, x2)):
-                raise ValueError(f"out: {name} shares memory with the examples, which are read until the end")
+            check_out(array, f"out: {name}", self.output_shape(name, pairs), (x,) if x2 is None else (x, x2))
         run = self.prepare(x, x2, outputs, threads=threads, progress=progress, general=general)
         results = {}
         for name in outputs:
@@ -402,17 +400,6 @@ class Program:
         if not diagonal and run.matrices:
             run.block(slice(0, run.shape[0]), slice(0, run.shape[1]), results)
         return results
-
-
-def _check_out(array: Any, name: str, shape: tuple[int, ...]) -> None:
-    if not isinstance(array, np.ndarray):
-        raise TypeError(f"out: {name} must be a NumPy array, got {type(array).__name__}")
-    if array.shape != shape:
-        raise ValueError(f"out: {name} needs shape {shape}, got {array.shape}")
-    if array.dtype not in (np.float32, np.float64):
-        raise TypeError(f"out: {name} must be float32 or float64, got {array.dtype}")
-    if not array.flags.writeable:
-        raise ValueError(f"out: {name} is read-only")
 
 
 class Run:
