@@ -94,10 +94,8 @@ struct Evaluation::State {
   bool by_angles() const { return single_angles || double_angles; }
   bool asks() const {
     for (const ProgramActivation& a : program.activations()) {
-      const bool plain =
-          a.value && a.value->rectified_parameters() && a.value->rectified_parameters()->order == 1;
       if (!a.value || (!a.derivative && plan.tracks != Tracks::none && a.differentiable) ||
-          (program.uses_means() && !plain))
+          (program.uses_means() && !is_rectified(a)))
         return true;
     }
     return false;
